@@ -1,0 +1,13 @@
+"""Temporal memory for online machine learning with river."""
+
+from .encoding import calendar_features
+from .estimators import AttentionTransformer, RLSRegressor, StreamingAttentionRegressor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AttentionTransformer",
+    "RLSRegressor",
+    "StreamingAttentionRegressor",
+    "calendar_features",
+]

@@ -1,0 +1,139 @@
+"""The readout alone as a river regressor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+from .._validation import check_number, check_target, check_weight
+from ..encoding import Encoder
+from ..readout import RecursiveLeastSquares
+from . import _frames
+
+
+class RLSRegressor(base.MiniBatchRegressor):
+    r"""Linear regression by recursive least squares.
+
+    .. math::
+
+        \hat y = w_0 + \sum_i w_i x_i, \qquad
+        w = \arg\min \sum_{i \le t} \lambda^{t-i} (y_i - \hat y_i)^2 + \lambda^t |w|^2 / \delta
+
+    River's ``LinearRegression`` by another method: no learning rate, no scaler needed, exact after
+    every sample. Costs O(p²) a sample for p features. Missing features count as 0.
+
+    Parameters
+    ----------
+    forgetting_factor
+        λ in (0, 1]; 1 remembers everything, 0.99 about the last hundred samples.
+    delta
+        Prior variance of the weights; large values mean little regularisation.
+    leak
+        Every ``leak``-th update pulls the weights a little towards 0, which keeps the model stable
+        for ever when λ < 1. 0 switches it off; 8 is a good value.
+    huber
+        Whether samples with large errors get less weight.
+
+    References
+    ----------
+    Sayed 2008, *Adaptive filters*, chapter 30.
+
+    Examples
+    --------
+    >>> from river import metrics
+    >>> from river_attention import RLSRegressor
+    >>> model, mae = RLSRegressor(delta=100.0), metrics.MAE()
+    >>> for i in range(50):
+    ...     x = {"a": i % 7, "b": i % 3}
+    ...     y = 5 + 2 * x["a"] - x["b"]
+    ...     mae.update(y, model.predict_one(x))
+    ...     model.learn_one(x, y)
+    >>> mae
+    MAE: 0.22...
+    >>> round(model.intercept_, 1), {name: round(w, 1) for name, w in model.weights_.items()}
+    (5.0, {'a': 2.0, 'b': -1.0})
+    """
+
+    def __init__(
+        self,
+        forgetting_factor: float = 1.0,
+        delta: float = 1.0,
+        leak: int = 0,
+        huber: bool = False,
+    ) -> None:
+        self.forgetting_factor = forgetting_factor
+        self.delta = delta
+        self.leak = leak
+        self.huber = huber
+        check_number("delta", delta, above=0.0)
+        self._encoder = Encoder()
+        self._rls = RecursiveLeastSquares(forgetting_factor, delta, leak, huber)
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {}
+        yield {"forgetting_factor": 0.99, "leak": 8}
+        yield {"huber": True, "delta": 100.0}
+
+    @property
+    def weights_(self) -> dict[Any, float]:
+        """The weight of every feature seen so far."""
+        return dict(zip(self._encoder.names, self._rls.weights[1:].tolist(), strict=True))
+
+    @property
+    def intercept_(self) -> float:
+        """The weight of the constant."""
+        return float(self._rls.weights[0]) if self._rls.n_features else 0.0
+
+    def _features(self, x: Mapping[Any, Any]) -> tuple[NDArray[np.float64], dict[Any, float]]:
+        encoded = self._encoder.encode(x)
+        phi = np.empty(1 + len(encoded.values))
+        phi[0] = 1.0
+        phi[1:] = encoded.values
+        if not encoded.complete:
+            phi[phi != phi] = 0.0
+        return phi, encoded.new
+
+    def predict_one(self, x: dict[Any, Any]) -> float:
+        """The prediction for x; 0.0 before anything was learned."""
+        phi, _ = self._features(x)
+        prediction = self._rls.predict(phi) if self._rls.n_features else 0.0
+        # only features of extreme size can overflow here; a NaN would poison what comes after
+        return float(np.nan_to_num(prediction, nan=0.0))
+
+    def learn_one(self, x: dict[Any, Any], y: float, w: float = 1.0) -> None:
+        """Learn one sample.
+
+        Parameters
+        ----------
+        x
+            Features.
+        y
+            Target, a finite number.
+        w
+            Sample weight; with 0 the past fades but nothing is learned.
+        """
+        self._learn(x, check_target(y), check_weight(w))
+
+    def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
+        phi, new = self._features(x)
+        if new:
+            self._encoder.extend(new)
+            added = [new[name] for name in self._encoder.names if name in new]
+            phi = np.concatenate([phi, added])
+        self._rls.update(phi, y, w)
+
+    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
+        """Learn the rows of a data frame one after the other, after all have been checked."""
+        batch = [self._encoder.clean(row) for row in _frames.rows(X)]
+        targets = [check_target(value) for value in _frames.labels(y, len(batch))]
+        for x, target, weight in zip(batch, targets, _frames.weights(w, len(batch)), strict=True):
+            self._learn(x, target, weight)
+
+    def predict_many(self, X: Any) -> Any:
+        """A prediction for every row of a data frame."""
+        return _frames.to_series([self.predict_one(row) for row in _frames.rows(X)], X)

@@ -1,0 +1,135 @@
+"""Temporal memory as a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+from .._validation import check_int
+from ..modes import Mode
+from . import _frames
+from ._base import MemoMixin, resolve_seed
+from ._features import MemoryFeatures, Step
+
+
+class AttentionTransformer(
+    MemoMixin, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer
+):
+    r"""What linear attention heads remember of the stream, as features for any river model.
+
+    .. math::
+
+        (o_t, S_t) = \text{heads}(\hat x_t, S_{t-1}), \qquad
+        \texttt{attn\_}i = \mathrm{clip}\bigl((o_{t,i} - m_i) / s_i,\ \pm 5\bigr)
+
+    Inputs are standardised online, and so are the outputs: no scaler is needed in front or behind.
+    Time advances by one step with every ``learn_one``; ``transform_one`` is pure.
+
+    In a pipeline the step is transformed first and learns afterwards, so a model behind it is
+    trained on the same features that it predicted with. This holds alone, in a union, behind
+    stateless or supervised steps, and behind unsupervised scalers under
+    ``compose.learn_during_predict()``. It cannot hold behind a plain ``StandardScaler``, which
+    river updates first, nor in a ``Grouper``, which lets a group learn before it is transformed.
+
+    Parameters
+    ----------
+    mode
+        Name of an attention mode, or a mode object.
+    n_heads
+        Number of heads.
+    d_key
+        Key dimension per head.
+    d_value
+        Value dimension per head; there are n_heads · d_value outputs.
+    prefix
+        What the names of the outputs begin with.
+    seed
+        Seed of the projections; None draws a new one.
+
+    Attributes
+    ----------
+    state_
+        State of the heads [n_heads, d_key, d_value].
+
+    Examples
+    --------
+    >>> from river import datasets, linear_model
+    >>> from river_attention import AttentionTransformer
+    >>> memory = AttentionTransformer(n_heads=2, d_value=1)
+    >>> for x, y in datasets.TrumpApproval().take(50):
+    ...     memory.learn_one(x)
+    >>> sorted(memory.transform_one(x))
+    ['attn_0', 'attn_1']
+    >>> model = AttentionTransformer() | linear_model.LinearRegression()
+    """
+
+    def __init__(
+        self,
+        mode: str | Mode = "gla",
+        n_heads: int = 4,
+        d_key: int = 4,
+        d_value: int = 4,
+        prefix: str = "attn_",
+        seed: int | None = 42,
+    ) -> None:
+        self.mode = mode
+        self.n_heads = n_heads
+        self.d_key = d_key
+        self.d_value = d_value
+        self.prefix = prefix
+        self.seed = seed
+        if not isinstance(prefix, str):
+            raise ValueError(f"prefix={prefix!r}: must be a string")
+        check_int("n_heads", n_heads, 1)
+        self._features = MemoryFeatures(
+            mode, n_heads, d_key, d_value, n_lags=0, seed=resolve_seed(seed)
+        )
+        self._names = [f"{prefix}{i}" for i in range(self._features.n_reads)]
+        self._memo: Step | None = None
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {}
+        yield {"mode": "gla_vector", "prefix": "memory_"}
+        yield {"n_heads": 1, "d_key": 2, "d_value": 3}
+
+    @property
+    def state_(self) -> NDArray[np.float64]:
+        """State of the heads."""
+        return self._features.state
+
+    def _step(self, x: Mapping[Any, Any]) -> Step:
+        self._memo = step = self._features.compute(x, _NO_LAGS, self._memo)
+        return step
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[str, float]:  # type: ignore[override]
+        """What the memory would read if x came next."""
+        reads = self._step(x).phi[: len(self._names)].tolist()
+        return dict(zip(self._names, reads, strict=True))
+
+    def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
+        """Advance by one step; the target is not used."""
+        self._features.commit(self._step(x))
+        self._memo = None
+
+    def transform_many(self, X: Any) -> Any:
+        """What the memory would read for every row of a data frame, if that row came next."""
+        records = [self.transform_one(row) for row in _frames.rows(X)]
+        return _frames.to_frame(records, self._names, X)
+
+    def learn_many(self, X: Any, y: Any = None) -> None:
+        """Advance over the rows of a data frame, after all have been checked."""
+        for x in [self._features.encoder.clean(row) for row in _frames.rows(X)]:
+            self.learn_one(x)
+
+    def reset_state(self) -> None:
+        """Forget the stream; the running moments stay."""
+        self._features.reset()
+        self._memo = None
+
+
+_NO_LAGS = np.zeros(0)

@@ -1,0 +1,154 @@
+r"""Multi-head linear attention as a layer.
+
+.. math::
+
+    (\text{gates}, k, v, q)_h = W_h u + b_h, \qquad
+    (S_h, o_h) \leftarrow \text{mode}(S_h;\ \text{gates}, k, v, q), \qquad
+    \text{read} = [o_1, \dots, o_H]
+
+One fused projection W makes all blocks of all heads. Its weights are drawn, not learned: entries
+are N(0, 1/d), column by column from a generator seeded by the name of the input, so that
+inputs may be added at any time and in any order. The time constants of the heads are spread
+log-uniformly from 1 to 64 steps. The read is raw: no output projection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import check_int
+from ..encoding import generator
+from ..functional import scan
+from ..modes import Mode, resolve
+
+Array = NDArray[np.float64]
+
+LONGEST_TIME_CONSTANT = 64.0
+
+
+def time_constants(n_heads: int) -> Array:
+    """Time constants of the heads in steps [H], log-spaced from 1 to 64.
+
+    A single head takes the middle of that range, 8 steps.
+
+    Examples
+    --------
+    >>> time_constants(4).round(6).tolist(), time_constants(1).round(6).tolist()
+    ([1.0, 4.0, 16.0, 64.0], [8.0])
+    """
+    if n_heads == 1:
+        return np.array([math.sqrt(LONGEST_TIME_CONSTANT)])
+    return np.geomspace(1.0, LONGEST_TIME_CONSTANT, n_heads)
+
+
+class MultiHeadLinearAttention:
+    """Linear attention heads over a stream of vectors; see the module for the equations.
+
+    Parameters
+    ----------
+    mode
+        Name of an attention mode, or a mode object.
+    n_heads
+        Number of heads H.
+    d_key
+        Key dimension per head.
+    d_value
+        Value dimension per head.
+    n_inputs
+        Number of inputs to begin with, named by their position; ``add_inputs`` adds named ones.
+    seed
+        Seed of the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = MultiHeadLinearAttention("gla", n_heads=2, d_key=4, d_value=3, n_inputs=5, seed=1)
+    >>> X = np.random.default_rng(0).normal(size=(7, 5))
+    >>> reads, final = layer.forward(X, layer.init_state())
+    >>> reads.shape, final.shape
+    ((7, 6), (2, 4, 3))
+    >>> read, state = layer.step(X[0], layer.init_state())
+    >>> np.allclose(read, reads[0])
+    True
+    """
+
+    def __init__(
+        self,
+        mode: str | Mode = "gla",
+        n_heads: int = 4,
+        d_key: int = 4,
+        d_value: int = 4,
+        n_inputs: int = 0,
+        seed: int = 42,
+    ) -> None:
+        self.mode = resolve(mode)
+        self.n_heads = check_int("n_heads", n_heads, 1)
+        self.d_key = check_int("d_key", d_key, 1)
+        self.d_value = check_int("d_value", d_value, 1)
+        self.seed = seed
+        projections = self.mode.projections(self.d_key, self.d_value)
+        self._slices: list[tuple[slice, tuple[int, ...]]] = []
+        gains, biases = [], []
+        start = 0
+        for block in projections:
+            n_rows = self.n_heads * math.prod(block.shape)
+            self._slices.append((slice(start, start + n_rows), (self.n_heads, *block.shape)))
+            start += n_rows
+            gains.append(np.full(n_rows, block.gain))
+            biases.append(self._bias(block.bias, block.name, block.shape))
+        self._gain = np.concatenate(gains)
+        self.bias = np.concatenate(biases)
+        self.weights = np.zeros((start, 0))
+        self.add_inputs([f"position:{i}" for i in range(check_int("n_inputs", n_inputs, 0))])
+
+    def _bias(self, kind: str, name: str, shape: tuple[int, int]) -> Array:
+        per_head = math.prod(shape)
+        if kind == "normal":
+            return generator(self.seed, "heads", "bias", name).normal(size=self.n_heads * per_head)
+        if kind == "time_constant":
+            decay = np.exp(-1.0 / time_constants(self.n_heads))
+            return np.repeat(np.log(decay / (1.0 - decay)), per_head)
+        return np.zeros(self.n_heads * per_head)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs d."""
+        return self.weights.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """Length of a read, H · d_value."""
+        return self.n_heads * self.d_value
+
+    def add_inputs(self, names: Sequence[str]) -> None:
+        """Append an input for each name; its column is N(0, 1/d), d counted at this moment."""
+        if not names:
+            return
+        scale = self._gain / math.sqrt(self.n_inputs + len(names))
+        columns = [
+            scale * generator(self.seed, "heads", name).normal(size=len(scale)) for name in names
+        ]
+        self.weights = np.hstack([self.weights, np.stack(columns, axis=1)])
+
+    def init_state(self) -> Array:
+        """The state before the first step: zeros."""
+        return np.zeros(self.mode.state_shape(self.n_heads, self.d_key, self.d_value))
+
+    def step(self, x: Array, state: Array) -> tuple[Array, Array]:
+        """One step: input [d] and state to read [H · d_value] and new state."""
+        projected = self.weights.dot(x)
+        projected += self.bias
+        blocks = [projected[rows].reshape(shape) for rows, shape in self._slices]
+        state, read = self.mode.step(state, *self.mode.token(*blocks))
+        return read.ravel(), state
+
+    def forward(self, X: Array, state: Array) -> tuple[Array, Array]:
+        """A sequence: inputs [T, d] and state to reads [T, H · d_value] and final state."""
+        projected = X @ self.weights.T + self.bias
+        blocks = [projected[:, rows].reshape(len(X), *shape) for rows, shape in self._slices]
+        reads, state = scan(self.mode.step, state, *self.mode.token(*blocks))
+        return reads.reshape(len(X), self.n_outputs), state

@@ -1,0 +1,118 @@
+r"""Running mean and variance with a floor on the rate of forgetting.
+
+.. math::
+
+    \rho_n = \max(1/n,\ 0.001), \qquad
+    m \leftarrow m + \rho_n (x - m), \qquad
+    s^2 \leftarrow (1 - \rho_n)\,\bigl(s^2 + \rho_n (x - m_{old})^2\bigr)
+
+Up to a thousand values these are the plain mean and the variance with 1/n; from there on old
+values fade, so that a change of scale is over after a few thousand rows instead of never.
+The same formula serves floats and arrays (West 1979, *Updating mean and variance estimates*).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORGETTING_RATE = 0.001
+"""Smallest rate at which running moments forget."""
+
+TINY = 1e-140
+"""Deviations below this count as zero: a clipped value (1e150) over it still fits a float64."""
+
+Number = TypeVar("Number", float, NDArray[np.float64])
+
+
+def running_rate(n: int) -> float:
+    """Weight of the ``n``-th value (counting from one) in a running mean."""
+    return max(1.0 / n, FORGETTING_RATE)
+
+
+def update_moments(
+    mean: Number, variance: Number, value: Number, rate: Number | float
+) -> tuple[Number, Number]:
+    """One step of the module's equation for a float or elementwise for arrays.
+
+    Examples
+    --------
+    >>> mean, variance = 0.0, 0.0
+    >>> for n, value in enumerate([1.0, 2.0, 3.0], start=1):
+    ...     mean, variance = update_moments(mean, variance, value, running_rate(n))
+    >>> round(mean, 6), round(variance, 6)
+    (2.0, 0.666667)
+    """
+    delta = value - mean
+    step = rate * delta
+    return mean + step, (1.0 - rate) * (variance + step * delta)
+
+
+def deviation(variance: float) -> float:
+    """Square root of a variance, 0 where it is too small to divide by."""
+    root = math.sqrt(variance)
+    return root if root > TINY else 0.0
+
+
+class RunningMoments:
+    """Running mean and deviation of the columns of a stream of vectors.
+
+    Columns may be appended at any time and may be missing (NaN) in any vector; each keeps its
+    own count.
+
+    Parameters
+    ----------
+    n_columns
+        Number of columns at the start.
+
+    Attributes
+    ----------
+    mean
+        Running means [n].
+    divisor
+        Running deviations [n]; ``inf`` for a column that was constant so far (or never seen), so
+        that dividing by it gives 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moments = RunningMoments(2)
+    >>> for row in ([1.0, 5.0], [3.0, np.nan], [5.0, 5.0]):
+    ...     moments.update(np.array(row), complete=False)
+    >>> moments.mean
+    array([3., 5.])
+    >>> moments.divisor.round(3)
+    array([1.633,   inf])
+    """
+
+    def __init__(self, n_columns: int = 0) -> None:
+        self.mean = np.zeros(n_columns)
+        self.divisor = np.full(n_columns, np.inf)
+        self._variance = np.zeros(n_columns)
+        self._count = np.zeros(n_columns)
+
+    def append(self, n_columns: int) -> None:
+        """Add ``n_columns`` columns that were never seen."""
+        self.mean = np.concatenate([self.mean, np.zeros(n_columns)])
+        self.divisor = np.concatenate([self.divisor, np.full(n_columns, np.inf)])
+        self._variance = np.concatenate([self._variance, np.zeros(n_columns)])
+        self._count = np.concatenate([self._count, np.zeros(n_columns)])
+
+    def update(self, values: NDArray[np.float64], complete: bool) -> None:
+        """Let a vector [n] join the moments; ``complete`` promises that none is missing."""
+        rate: NDArray[np.float64]
+        if complete:
+            self._count += 1.0
+            rate = np.maximum(1.0 / self._count, FORGETTING_RATE)
+        else:
+            present = values == values
+            values = np.where(present, values, self.mean)
+            self._count += present
+            rate = np.maximum(1.0 / np.maximum(self._count, 1.0), FORGETTING_RATE) * present
+        self.mean, self._variance = update_moments(self.mean, self._variance, values, rate)
+        divisor = np.sqrt(self._variance)
+        divisor[divisor <= TINY] = np.inf
+        self.divisor = divisor

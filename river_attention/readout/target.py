@@ -1,0 +1,154 @@
+r"""The target in units that a readout can learn: prior, robust scale, lags, guard.
+
+With the prior "persistence" the readout learns steps,
+
+.. math::
+
+    r_t = (y_t - y_{t-1}) / s_r, \qquad s_r = \min(s_y,\ 5 s_\Delta),
+
+s_y the running deviation of past targets and :math:`s_\Delta` a robust step size: the running mean
+of :math:`|y_t - y_{t-1}|` (rate max(1/n, 0.001)), each winsorised at :math:`4 s_\Delta` after 20
+differences while :math:`s_\Delta > 0`. With :math:`s_y` alone one level shift would multiply the
+effect of every weight. With the prior "mean" the running mean takes the place of
+:math:`y_{t-1}`, with "zero" nothing does.
+
+Predictions are limited to the range of targets seen so far, widened by its own width on both
+sides.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import check_choice
+from ..moments import TINY, deviation, running_rate, update_moments
+
+Array = NDArray[np.float64]
+
+PRIORS = ("persistence", "mean", "zero")
+LAG_LIMIT = 3.0
+_STEPS_PER_SCALE = 5.0
+_WINSOR = 4.0
+_WINSOR_WARMUP = 20
+_RESIDUAL_LIMIT = 1e100
+
+
+class Target:
+    """What is known of the target so far; see the module for the equations.
+
+    Parameters
+    ----------
+    prior
+        "persistence", "mean" or "zero": what is predicted when the readout says 0.
+    n_lags
+        Number of past targets kept as features.
+
+    Attributes
+    ----------
+    n
+        Number of targets seen.
+    anchor
+        What is predicted when the readout says 0.
+    scale
+        s_r, the unit of the readout's target; 0 until two different targets were seen.
+    last
+        The last target, None if there is none (since ``forget_stream``).
+    lags
+        Standardised past targets [n_lags], the latest first, clipped at ±3. Missing ones are the
+        oldest one available; all are 0 while every target was the same.
+
+    Examples
+    --------
+    >>> target = Target("persistence", n_lags=2)
+    >>> for y in (1.0, 3.0, 2.0):
+    ...     target.update(y)
+    >>> target.anchor, round(target.scale, 3), target.lags.round(3)
+    (2.0, 0.816, array([0.   , 1.225]))
+    >>> round(target.residual(2.5), 3), round(target.restore(0.612), 3)
+    (0.612, 2.5)
+    """
+
+    def __init__(self, prior: str = "persistence", n_lags: int = 6) -> None:
+        self.prior = check_choice("prior", prior, PRIORS)
+        self.n = 0
+        self.anchor = 0.0
+        self.scale = 0.0
+        self.last: float | None = None
+        self.lags = np.zeros(n_lags)
+        self._raw_lags = np.zeros(n_lags)
+        self._mean = 0.0
+        self._variance = 0.0
+        self._n_steps = 0
+        self._step_size = 0.0
+        self._low = math.inf
+        self._high = -math.inf
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether a label of now has a meaning in units of the scale."""
+        return self.scale > 0.0 and self.last is not None
+
+    def residual(self, y: float) -> float:
+        """The label in the units of the readout, r."""
+        r = (y - self.anchor) / self.scale
+        return min(max(r, -_RESIDUAL_LIMIT), _RESIDUAL_LIMIT)
+
+    def restore(self, r: float) -> float:
+        """A prediction of the readout in the units of the target, limited by the guard."""
+        if self.n == 0:
+            return 0.0
+        width = self._high - self._low
+        prediction = self.anchor + self.scale * r
+        if prediction != prediction:
+            prediction = self.anchor
+        return min(max(prediction, self._low - width), self._high + width)
+
+    def update(self, y: float) -> None:
+        """A target becomes known and the past."""
+        self.n += 1
+        rate = running_rate(self.n)
+        self._mean, self._variance = update_moments(self._mean, self._variance, y, rate)
+        if self.last is None:
+            self._raw_lags[:] = y
+        else:
+            self._measure_step(abs(y - self.last))
+            self._raw_lags[1:] = self._raw_lags[:-1]
+            self._raw_lags[:1] = y
+        self.last = y
+        self._low = min(self._low, y)
+        self._high = max(self._high, y)
+        spread = deviation(self._variance)
+        self.scale = min(spread, _STEPS_PER_SCALE * self._step_size)
+        if self.scale <= TINY:
+            self.scale = 0.0
+        self._set_anchor()
+        if spread > 0.0:
+            lags = self._raw_lags - self._mean
+            lags /= spread
+            np.maximum(lags, -LAG_LIMIT, out=lags)
+            self.lags = np.minimum(lags, LAG_LIMIT, out=lags)
+        else:
+            self.lags = np.zeros_like(self.lags)
+
+    def forget_stream(self) -> None:
+        """Forget the last targets; mean, scale and range stay."""
+        self.last = None
+        self.lags = np.zeros_like(self.lags)
+        self._set_anchor()
+
+    def _measure_step(self, step: float) -> None:
+        self._n_steps += 1
+        if self._n_steps > _WINSOR_WARMUP and self._step_size > 0.0:
+            step = min(step, _WINSOR * self._step_size)
+        self._step_size += running_rate(self._n_steps) * (step - self._step_size)
+
+    def _set_anchor(self) -> None:
+        if self.prior == "zero":
+            self.anchor = 0.0
+        elif self.prior == "persistence" and self.last is not None:
+            self.anchor = self.last
+        else:
+            self.anchor = self._mean

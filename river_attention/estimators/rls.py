@@ -53,7 +53,7 @@ class RLSRegressor(base.MiniBatchRegressor):
     ...     mae.update(y, model.predict_one(x))
     ...     model.learn_one(x, y)
     >>> mae
-    MAE: 0.22...
+    MAE: 0.216443
     >>> round(model.intercept_, 1), {name: round(w, 1) for name, w in model.weights_.items()}
     (5.0, {'a': 2.0, 'b': -1.0})
     """

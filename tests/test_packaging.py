@@ -1,0 +1,83 @@
+"""What is installed is complete, light, and what is under test."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import river_attention
+
+PROJECT = Path(__file__).resolve().parent.parent
+SOURCE = PROJECT / "river_attention"
+INSTALLED = Path(river_attention.__file__).resolve().parent
+
+
+def requirement_name(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None
+    return match[0].lower()
+
+
+def modules_after(statement: str) -> set[str]:
+    script = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def installed_metadata() -> metadata.PackageMetadata:
+    try:
+        return metadata.metadata("river-attention")
+    except metadata.PackageNotFoundError:
+        pytest.skip("runs on the source tree, which carries no metadata")
+
+
+def test_runtime_dependencies_are_these_four():
+    installed_metadata()
+    requirements = metadata.requires("river-attention") or []
+    runtime = {requirement_name(r) for r in requirements if "extra ==" not in r}
+    assert runtime == {"numpy", "scipy", "river", "scikit-learn"}
+
+
+def test_metadata_names_licence_and_python():
+    found = installed_metadata()
+    assert found["License-Expression"] == "BSD-3-Clause"
+    assert found["Requires-Python"] == ">=3.11"
+    assert set(found.get_all("Provides-Extra")) == {"test", "plot", "docs", "dev"}
+
+
+def test_only_the_package_itself_is_installed():
+    installed_metadata()
+    files = metadata.files("river-attention") or []
+    top = {file.parts[0] for file in files}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"river_attention"}
+
+
+def test_type_hints_are_announced():
+    assert (INSTALLED / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("module", ["matplotlib", "pandas", "typer"])
+def test_import_brings_nothing_optional(module):
+    # river imports pandas by itself where it finds it; what counts is what is added to that.
+    by_river = modules_after("from river import base, compose, linear_model, preprocessing, stats")
+    assert module not in modules_after("import river_attention") - by_river
+
+
+@pytest.mark.skipif(not sys.flags.safe_path, reason="the working tree may be on sys.path")
+def test_the_installed_package_is_under_test():
+    assert INSTALLED != SOURCE
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="the source tree is not beside the tests")
+def test_every_module_of_the_source_tree_is_installed_and_no_other():
+    def modules(root: Path) -> set[str]:
+        return {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
+
+    assert modules(INSTALLED) == modules(SOURCE)

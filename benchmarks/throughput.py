@@ -1,0 +1,135 @@
+"""What one step costs, as a multiple of river's `StandardScaler | LinearRegression`.
+
+A step is `predict_one` and `learn_one`. The models take turns in short rounds on the same rows, and
+each is compared with the reference of the same round: on a machine whose speed varies the ratios
+hold still where the times do not.
+
+    python benchmarks/throughput.py [--rounds 40] [--steps 500] [--features 10] [--profile]
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import gc
+import pstats
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from river import base, compose, linear_model, preprocessing
+
+from river_attention import RLSRegressor, StreamingAttentionRegressor
+from river_attention._progress import ProgressBar
+
+REFERENCE = "river StandardScaler | LinearRegression"
+
+Model = base.Regressor | compose.Pipeline
+Rows = list[tuple[dict[Any, Any], float]]
+
+
+def build_models() -> dict[str, Model]:
+    """Return the timed models by name, the reference first."""
+    return {
+        REFERENCE: preprocessing.StandardScaler() | linear_model.LinearRegression(),
+        "StreamingAttentionRegressor()": StreamingAttentionRegressor(),
+        'StreamingAttentionRegressor(mode="gla_vector")': StreamingAttentionRegressor(
+            mode="gla_vector"
+        ),
+        "StreamingAttentionRegressor(n_heads=1)": StreamingAttentionRegressor(n_heads=1),
+        "StreamingAttentionRegressor(n_lags=0)": StreamingAttentionRegressor(n_lags=0),
+        "RLSRegressor()": RLSRegressor(),
+    }
+
+
+def random_rows(rng: np.random.Generator, n_rows: int, n_features: int) -> Rows:
+    """Return `n_rows` rows of normal features and a noisy linear target, as Python floats."""
+    X = rng.standard_normal((n_rows, n_features))
+    y = X.sum(axis=1) + rng.standard_normal(n_rows)
+    names = [f"x{i}" for i in range(n_features)]
+    return [
+        (dict(zip(names, row, strict=True)), target)
+        for row, target in zip(X.tolist(), y.tolist(), strict=True)
+    ]
+
+
+def step_through(model: Model, rows: Rows) -> None:
+    """Predict and learn each row in turn."""
+    predict, learn = model.predict_one, model.learn_one
+    for x, y in rows:
+        predict(x)
+        learn(x, y)
+
+
+def measure(rounds: int, steps: int, n_features: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return the seconds per step of each model in each round."""
+    rng = np.random.default_rng(seed)
+    models = build_models()
+    seconds = {name: np.empty(rounds) for name in models}
+    with ProgressBar(total=(rounds + 1) * len(models)) as bar:
+        bar.label("warm-up")
+        for model in models.values():
+            step_through(model, random_rows(rng, steps, n_features))
+            bar.advance()
+        bar.label(f"{rounds} rounds of {steps} steps")
+        for i in range(rounds):
+            rows = random_rows(rng, steps, n_features)
+            # A changing order, so that no model always runs in the wake of the same other.
+            for name in rng.permutation(list(models)):
+                gc.collect()
+                gc.disable()
+                start = time.perf_counter()
+                step_through(models[name], rows)
+                seconds[name][i] = (time.perf_counter() - start) / steps
+                gc.enable()
+                bar.advance()
+    return seconds
+
+
+def table(seconds: dict[str, np.ndarray]) -> str:
+    """Return medians and the range from the 10th to the 90th percentile as a Markdown table."""
+    lines = [
+        "| model | µs per step | multiple of the reference | 10–90 % |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, times in seconds.items():
+        low, middle, high = np.percentile(times / seconds[REFERENCE], [10, 50, 90])
+        label = name.replace("|", "\\|")
+        lines.append(
+            f"| {label} | {1e6 * np.median(times):.1f} | {middle:.2f} | {low:.2f}–{high:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def profile(steps: int, n_features: int) -> None:
+    """Print where the default model spends its time, the most expensive functions first."""
+    rng = np.random.default_rng(0)
+    model = StreamingAttentionRegressor()
+    step_through(model, random_rows(rng, 500, n_features))
+    rows = random_rows(rng, steps, n_features)
+    profiler = cProfile.Profile()
+    profiler.runcall(step_through, model, rows)
+    pstats.Stats(profiler, stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(20)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark with command-line arguments `argv`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=40, help="turns of each model")
+    parser.add_argument("--steps", type=int, default=500, help="steps in a turn")
+    parser.add_argument("--features", type=int, default=10, help="features in a row")
+    parser.add_argument("--profile", action="store_true", help="profile the default model instead")
+    arguments = parser.parse_args(argv)
+    for name in ("rounds", "steps", "features"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name}={getattr(arguments, name)}: must be at least 1")
+    if arguments.profile:
+        profile(arguments.rounds * arguments.steps, arguments.features)
+    else:
+        print(table(measure(arguments.rounds, arguments.steps, arguments.features)))
+
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,10 @@ def check_number(
 ) -> float:
     """Return ``value`` as a finite float within the bounds, or raise ``ValueError``."""
     ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    number = float(value) if ok else math.nan
+    try:
+        number = float(value) if ok else math.nan
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and number > above and at_least <= number <= at_most):
         bounds = []
         if above > -math.inf:
@@ -78,7 +81,7 @@ def check_weight(w: Any) -> float:
     if type(w) is float and 0.0 <= w < math.inf:
         return w
     try:
-        number = float(w)
+        number = math.nan if isinstance(w, (str, bytes)) else float(w)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0.0 <= number < math.inf:
@@ -100,7 +103,11 @@ def check_target(y: Any) -> float:
         number = y
     elif y is None or type(y).__name__ in ("NAType", "NaTType"):
         number = math.nan
-    elif isinstance(y, (str, bytes)) or not hasattr(y, "__float__"):
+    elif (
+        isinstance(y, (str, bytes))
+        or not hasattr(y, "__float__")
+        or (isinstance(y, numbers.Complex) and not isinstance(y, numbers.Real))
+    ):
         raise TypeError(f"y={y!r} is a {type(y).__name__}: a regression target must be a number")
     else:
         try:

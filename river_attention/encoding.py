@@ -20,6 +20,7 @@ import math
 import numbers
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,6 @@ from ._validation import LIMIT
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _QUICK = frozenset({float, int, bool, np.float64, np.bool_})
-_QUICK_LIMIT = 1e300
 
 
 def canonical_name(name: Hashable) -> str:
@@ -59,7 +59,7 @@ def canonical_name(name: Hashable) -> str:
         value = name.item()
         if not isinstance(value, np.generic):  # np.longdouble gives itself back
             return canonical_name(value)
-    if isinstance(name, (numbers.Number, decimal.Decimal)):
+    if isinstance(name, numbers.Number):
         return _canonical_number(name)
     if isinstance(name, tuple):
         return f"tuple:({','.join(map(canonical_name, name))})"
@@ -68,6 +68,9 @@ def canonical_name(name: Hashable) -> str:
     if isinstance(name, dt.datetime):
         aware = name.utcoffset() is not None
         return f"datetime:{(name.astimezone(dt.UTC) if aware else name).isoformat()}"
+    if isinstance(name, dt.timedelta):
+        parts = (name.days, name.seconds, name.microseconds, getattr(name, "nanoseconds", 0))
+        return f"timedelta:{parts}"
     text = repr(name)
     if _ADDRESS.search(text):
         raise TypeError(
@@ -78,14 +81,24 @@ def canonical_name(name: Hashable) -> str:
 
 
 def _canonical_number(number: Any) -> str:
-    for kind in (int, float):
+    """An int, else a float, else a fraction, whichever is the first to equal the number."""
+    if isinstance(number, numbers.Complex) and number.imag == 0:
+        number = number.real
+    try:
+        exact = Fraction(*number.as_integer_ratio())
+    except (AttributeError, OverflowError, ValueError):  # complex, infinite, NaN
         try:
-            value = kind(number)
-            if value == number:
-                return f"{kind.__name__}:{value!r}"
-        except (TypeError, ValueError, OverflowError, ArithmeticError):
-            continue
-    return f"{type(number).__name__}:{number!r}"
+            return f"float:{float(number)!r}"
+        except (TypeError, ValueError):
+            return f"{type(number).__name__}:{number!r}"
+    if exact.denominator == 1:
+        return f"int:{exact.numerator}"
+    try:
+        if Fraction(float(exact)) == exact:
+            return f"float:{float(exact)!r}"
+    except OverflowError:
+        pass
+    return f"Fraction:{exact}"
 
 
 def generator(seed: int, *labels: str) -> np.random.Generator:
@@ -141,7 +154,8 @@ def _as_date(value: Any) -> dt.date | None:
     if isinstance(value, dt.date):
         return value if value == value else None
     if isinstance(value, np.datetime64):
-        item = value.astype("datetime64[us]").item()
+        whole_days = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
+        item = value.astype("datetime64[D]" if whole_days else "datetime64[us]").item()
         return item if isinstance(item, dt.date) else None
     return None
 
@@ -158,10 +172,11 @@ def _calendar_columns(name: Hashable, when: dt.date) -> Iterator[tuple[Hashable,
 
 
 def _expand(x: Mapping[Hashable, Any]) -> Iterator[tuple[Hashable, Any]]:
+    """Names and values, dates replaced; a feature that is given wins over a computed one."""
     for name, value in x.items():
         when = _as_date(value)
         if when is not None:
-            yield from _calendar_columns(name, when)
+            yield from (item for item in _calendar_columns(name, when) if item[0] not in x)
         elif not isinstance(value, (np.datetime64, dt.date)):  # those left are NaT: missing
             yield name, value
 
@@ -175,7 +190,8 @@ def calendar_features(x: Mapping[Any, Any]) -> dict[Any, Any]:
     Parameters
     ----------
     x
-        A dictionary of features. Values that are not dates pass unchanged.
+        A dictionary of features. Values that are not dates pass unchanged, and a feature that has
+        the name of a computed one stays.
 
     Examples
     --------
@@ -230,8 +246,11 @@ class Encoder:
         """All features of ``x`` as floats (NaN = missing), dates expanded; raises what is wrong."""
         if not isinstance(x, Mapping):
             raise TypeError(f"x={x!r} is a {type(x).__name__}: expected a dict of features")
-        cleaned = {name: to_number(name, value) for name, value in _expand(x)}
-        for name in cleaned:
+        cleaned = {}
+        for name, value in _expand(x):
+            if isinstance(name, numbers.Number) and name != name:
+                name = math.nan  # not even equal to itself: one object stands for all of them
+            cleaned[name] = to_number(name, value)
             if name not in self._columns:
                 canonical_name(name)
         return cleaned
@@ -245,15 +264,13 @@ class Encoder:
             If a value is not a number, or a name is known by its address only.
         """
         try:
-            if len(x) == len(self.names):
+            if isinstance(x, dict) and len(x) == len(self.names):
                 row = [x[name] for name in self.names]
-                if _QUICK.issuperset(map(type, row)):
-                    values = np.array(row, dtype=np.float64)
-                    # false for NaN and inf too; under it no value is beyond ±LIMIT
-                    if values.dot(values) < _QUICK_LIMIT:
-                        return Encoded(values, True, {})
-        except (KeyError, TypeError, OverflowError):
-            pass  # a new or a missing name, no dict at all, an int beyond float: see below
+                # the length is not below the limit for NaN and inf either
+                if _QUICK.issuperset(map(type, row)) and math.hypot(*row) <= LIMIT:
+                    return Encoded(np.array(row, dtype=np.float64), True, {})
+        except (KeyError, OverflowError):
+            pass  # a new or a missing name, an int beyond float: see below
         return self._encode_any(x)
 
     def _encode_any(self, x: Mapping[Hashable, Any]) -> Encoded:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
-from .._validation import check_seed
+from .._validation import check_seed, check_target
+from . import _frames
 
 
 def resolve_seed(seed: Any) -> int:
@@ -27,3 +29,52 @@ class MemoMixin:
         state = self.__dict__.copy()
         state.pop("_memo", None)
         return state
+
+
+class BlockMixin:
+    """Learning and predicting the rows of a data frame, for a regressor that knows single rows."""
+
+    def predict_one(self, x: dict[Any, Any]) -> float:
+        """The prediction if x came next."""
+        raise NotImplementedError
+
+    def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
+        """The features as floats; raises what is wrong with them."""
+        raise NotImplementedError
+
+    def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
+        """Learn one sample that was checked."""
+        raise NotImplementedError
+
+    def _checked(self, X: Any, y: Any, w: Any) -> list[tuple[dict[Any, float], float, float]]:
+        """The rows of a block, all of them checked before the first is learned."""
+        batch = [self._clean(row) for row in _frames.rows(X)]
+        targets = [check_target(value) for value in _frames.labels(y, len(batch))]
+        return list(zip(batch, targets, _frames.weights(w, len(batch)), strict=True))
+
+    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
+        """Learn the rows of a data frame one after the other, after all have been checked.
+
+        Parameters
+        ----------
+        X
+            A data frame of features, in the order of time.
+        y
+            A series of targets.
+        w
+            One sample weight for all rows, or one for each.
+        """
+        for x, target, weight in self._checked(X, y, w):
+            self._learn(x, target, weight)
+
+    def predict_many(self, X: Any) -> Any:
+        """A prediction for every row of a data frame, each as if that row came next."""
+        return _frames.to_series([self.predict_one(row) for row in _frames.rows(X)], X)
+
+    def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
+        """Test, then train: every row is predicted, then learned. Returns the predictions."""
+        predictions = []
+        for x, target, weight in self._checked(X, y, w):
+            predictions.append(self.predict_one(x))
+            self._learn(x, target, weight)
+        return _frames.to_series(predictions, X)

@@ -20,8 +20,7 @@ from .._validation import (
 )
 from ..modes import Mode
 from ..readout import RecursiveLeastSquares, Target
-from . import _frames
-from ._base import MemoMixin, resolve_seed
+from ._base import BlockMixin, MemoMixin, resolve_seed
 from ._features import MemoryFeatures, Step
 
 PRIOR_VARIANCE_READS = 0.01
@@ -29,7 +28,7 @@ PRIOR_VARIANCE_SKIP = 0.03
 LEAK = 8
 
 
-class StreamingAttentionRegressor(MemoMixin, base.MiniBatchRegressor):
+class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor):
     r"""Regression on a stream with a memory of its past.
 
     .. math::
@@ -160,9 +159,13 @@ class StreamingAttentionRegressor(MemoMixin, base.MiniBatchRegressor):
         y
             Target, a finite number. When a label is missing, call ``advance_one(x)``.
         w
-            Sample weight. With 0 time advances and the past fades, but nothing is trained.
+            Sample weight. With 0 time advances and the past fades, the target joins lags and
+            scale, but it trains nothing.
         """
         self._learn(x, check_target(y), check_weight(w))
+
+    def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
+        return self._features.encoder.clean(x)
 
     def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
         step, target = self._step(x), self._target
@@ -186,39 +189,6 @@ class StreamingAttentionRegressor(MemoMixin, base.MiniBatchRegressor):
         self._features.reset()
         self._target.forget_stream()
         self._memo = None
-
-    def _checked(self, X: Any, y: Any, w: Any) -> list[tuple[dict[Any, float], float, float]]:
-        """The rows of a block, all of them checked before the first is learned."""
-        batch = [self._features.encoder.clean(row) for row in _frames.rows(X)]
-        targets = [check_target(value) for value in _frames.labels(y, len(batch))]
-        return list(zip(batch, targets, _frames.weights(w, len(batch)), strict=True))
-
-    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
-        """Learn the rows of a data frame one after the other, after all have been checked.
-
-        Parameters
-        ----------
-        X
-            A data frame of features, in the order of time.
-        y
-            A series of targets.
-        w
-            One sample weight for all rows, or one for each.
-        """
-        for x, target, weight in self._checked(X, y, w):
-            self._learn(x, target, weight)
-
-    def predict_many(self, X: Any) -> Any:
-        """A prediction for every row of a data frame, each as if that row came next."""
-        return _frames.to_series([self.predict_one(row) for row in _frames.rows(X)], X)
-
-    def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
-        """Test, then train: every row is predicted, then learned. Returns the predictions."""
-        predictions = []
-        for x, target, weight in self._checked(X, y, w):
-            predictions.append(self.predict_one(x))
-            self._learn(x, target, weight)
-        return _frames.to_series(predictions, X)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text: every feature, its weight, its share."""

@@ -12,10 +12,10 @@ from river import base
 from .._validation import check_number, check_target, check_weight
 from ..encoding import Encoder
 from ..readout import RecursiveLeastSquares
-from . import _frames
+from ._base import BlockMixin
 
 
-class RLSRegressor(base.MiniBatchRegressor):
+class RLSRegressor(BlockMixin, base.MiniBatchRegressor):
     r"""Linear regression by recursive least squares.
 
     .. math::
@@ -119,6 +119,9 @@ class RLSRegressor(base.MiniBatchRegressor):
         """
         self._learn(x, check_target(y), check_weight(w))
 
+    def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
+        return self._encoder.clean(x)
+
     def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
         phi, new = self._features(x)
         if new:
@@ -126,14 +129,3 @@ class RLSRegressor(base.MiniBatchRegressor):
             added = [new[name] for name in self._encoder.names if name in new]
             phi = np.concatenate([phi, added])
         self._rls.update(phi, y, w)
-
-    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
-        """Learn the rows of a data frame one after the other, after all have been checked."""
-        batch = [self._encoder.clean(row) for row in _frames.rows(X)]
-        targets = [check_target(value) for value in _frames.labels(y, len(batch))]
-        for x, target, weight in zip(batch, targets, _frames.weights(w, len(batch)), strict=True):
-            self._learn(x, target, weight)
-
-    def predict_many(self, X: Any) -> Any:
-        """A prediction for every row of a data frame."""
-        return _frames.to_series([self.predict_one(row) for row in _frames.rows(X)], X)

@@ -103,11 +103,10 @@ def gated_linear_attention(
             f"log_gate has a largest value of {log_gate.max()}: the logarithm of a decay is at "
             "most 0 (pass log(gate), not the gate)"
         )
-    if state is None:
-        state = np.zeros((n_heads, d_key, d_value), q.dtype)
+    state = np.zeros((n_heads, d_key, d_value), q.dtype) if state is None else state.copy()
     _require("initial_state", state, (n_heads, d_key, d_value), "[H, d_k, d_v]")
     factor = q.dtype.type(d_key**-0.5 if scale is None else scale)
-    decay = np.exp(log_gate).reshape(n_steps, n_heads, -1, 1)
+    decay = np.exp(log_gate if log_gate.ndim == 3 else log_gate[..., None])[..., None]
     output, final_state = scan(
         linear_step, state, decay, k[..., None], v[:, :, None, :], (q * factor)[:, :, None, :]
     )

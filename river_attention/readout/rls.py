@@ -35,7 +35,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.blas import dsymv, dsyr
+from scipy.linalg.blas import daxpy, ddot, dsymv, dsyr
 
 from .._validation import check_bool, check_int, check_number
 from ..moments import running_rate
@@ -47,6 +47,7 @@ _HUBER_RATE = 0.005
 _HUBER_WARMUP = 20
 _WINSOR = 4.0
 _COVARIANCE_LIMIT = 1e100
+_EXTREME = 1e100
 
 
 class _HuberScale:
@@ -117,7 +118,10 @@ class RecursiveLeastSquares:
         self.forgetting_factor = check_number(
             "forgetting_factor", forgetting_factor, above=0.0, at_most=1.0
         )
-        prior = np.asarray(delta, dtype=np.float64)
+        try:
+            prior = np.asarray(delta, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            prior = np.array(np.nan)
         if prior.ndim > 1 or not (np.isfinite(prior).all() and (prior > 0).all()):
             raise ValueError(f"delta={delta!r}: must be positive, a number or one per feature")
         self.delta = delta
@@ -168,7 +172,7 @@ class RecursiveLeastSquares:
         known = self.n_features
         if len(phi) < known:
             raise ValueError(f"phi has {len(phi)} features: expected at least {known}")
-        return float(self._weights.dot(phi if len(phi) == known else phi[:known]))
+        return ddot(self._weights, phi, n=known) if known else 0.0
 
     def update(self, phi: Array, y: float, w: float = 1.0) -> float:
         """Learn one sample; returns the prediction made before.
@@ -208,16 +212,32 @@ class RecursiveLeastSquares:
 
     def _observe(self, phi: Array, error: float, noise: float) -> None:
         """Condition on one observation of φ'w: its error now, and its noise variance."""
+        if not len(phi):
+            return
         gain = dsymv(1.0, self._covariance, phi, lower=1)
-        spread = float(phi.dot(gain))
+        spread = ddot(phi, gain)
         if not spread >= 0.0:
             self._reset_covariance()
-            gain = self._prior * phi
-            spread = float(phi.dot(gain))
+            gain = dsymv(1.0, self._covariance, phi, lower=1)
+            spread = ddot(phi, gain)
         c = 1.0 / (noise + spread)
-        if c > 0.0:
-            self._weights += (c * error) * gain
-            self._covariance = dsyr(-c, gain, lower=1, a=self._covariance, overwrite_a=1)
+        if not 0.0 < c < _EXTREME:
+            return  # nothing to learn from a sample infinitely uncertain, or certain, beforehand
+        size = c * error
+        if abs(size) < _EXTREME and spread < _EXTREME:
+            self._weights = daxpy(gain, self._weights, a=size)
+        elif not self._step_far(gain, c, error):
+            return
+        self._covariance = dsyr(-c, gain, lower=1, a=self._covariance, overwrite_a=1)
+
+    def _step_far(self, gain: Array, c: float, error: float) -> bool:
+        """Move the weights by c·e·g where the product may overflow; False leaves them."""
+        with np.errstate(all="ignore"):
+            weights = self._weights + (c * gain) * error
+        if not np.isfinite(weights).all():
+            return False
+        self._weights = weights
+        return True
 
     def _forget(self) -> None:
         inflation = 1.0 / self.forgetting_factor

@@ -8,7 +8,9 @@ With the prior "persistence" the readout learns steps,
 
 s_y the running deviation of past targets and :math:`s_\Delta` a robust step size: the running mean
 of :math:`|y_t - y_{t-1}|` (rate max(1/n, 0.001)), each winsorised at :math:`4 s_\Delta` after 20
-differences while :math:`s_\Delta > 0`. With :math:`s_y` alone one level shift would multiply the
+differences while :math:`s_\Delta > 0`. Zeros before the first step that is none do not count:
+after a long constant start the scale would begin at a fraction of a step and grow under the weights
+learned meanwhile. With :math:`s_y` alone one level shift would multiply the
 effect of every weight. With the prior "mean" the running mean takes the place of
 :math:`y_{t-1}`, with "zero" nothing does.
 
@@ -140,6 +142,8 @@ class Target:
         self._set_anchor()
 
     def _measure_step(self, step: float) -> None:
+        if self._n_steps == 0 and step == 0.0:
+            return
         self._n_steps += 1
         if self._n_steps > _WINSOR_WARMUP and self._step_size > 0.0:
             step = min(step, _WINSOR * self._step_size)

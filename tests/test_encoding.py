@@ -1,0 +1,321 @@
+"""Names to columns: the same in every process and for every order; dates become cycles."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import enum
+import itertools
+import math
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from river_attention import calendar_features
+from river_attention.encoding import Encoder, canonical_name, generator
+
+# --- the same in every process
+
+SCRIPT = """
+import datetime as dt
+from river_attention import AttentionTransformer, RLSRegressor, StreamingAttentionRegressor
+
+keys = ["load", ("load", 1), 3, None, 2.5, frozenset(["x", "y", "z"]), b"raw", ("a", ("b", None))]
+for model in (
+    StreamingAttentionRegressor(), RLSRegressor(), AttentionTransformer(),
+    AttentionTransformer("gla_vector", seed=1),
+):
+    for t in range(12):
+        # a new name in every other row, several in the first
+        x = {key: (t * i) % 5 - 2.0 for i, key in enumerate(keys[: 4 + t // 2])}
+        x["day"] = dt.date(2024, 1, 1 + t)
+        print(model.predict_one(x) if hasattr(model, "predict_one") else model.transform_one(x))
+        model.learn_one(x, float((t * t) % 7))
+"""
+
+
+def run(hash_seed):
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_predictions_are_the_same_bits_in_every_process():
+    one, other = run("1"), run("2")
+    assert len(one.splitlines()) == 48
+    assert len(set(one.splitlines())) > 30
+    assert one == other
+
+
+# --- the same for every order
+
+NAMES = ["a", "b", "B", 1, "1", ("a", 1), 2.5, None]
+
+
+@given(order=st.permutations(NAMES), late=st.sets(st.sampled_from(NAMES)))
+def test_answers_are_the_same_bits_whatever_the_order_of_keys(
+    make, answer, fingerprint, order, late
+):
+    sorted_keys, shuffled_keys = make(), make()
+    for t in range(8):
+        x = {name: math.sin(i + t) for i, name in enumerate(NAMES) if t > 3 or name not in late}
+        shuffled = {name: x[name] for name in order if name in x}
+        assert answer(sorted_keys, x) == answer(shuffled_keys, shuffled)
+        sorted_keys.learn_one(x, float(t % 3))
+        shuffled_keys.learn_one(shuffled, float(t % 3))
+
+
+@given(order=st.permutations(NAMES))
+def test_new_names_of_one_dict_enter_in_canonical_order(order):
+    encoder = Encoder()
+    encoder.extend(dict.fromkeys(order, 1.0))
+    assert encoder.names == sorted(NAMES, key=canonical_name)
+
+
+def test_a_name_made_by_a_date_and_given_as_well_does_not_depend_on_the_order(make, answer):
+    when = dt.datetime(2024, 5, 17, 6)
+    answers = []
+    for names in (["t", "t_hour_sin"], ["t_hour_sin", "t"]):
+        model = make()
+        for i in range(8):
+            x = {"t": when + dt.timedelta(hours=i), "t_hour_sin": 5.0 * i}
+            model.learn_one({name: x[name] for name in names}, float(i % 3))
+        answers.append(answer(model, {name: x[name] for name in names}))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_the_column_of_a_feature_does_not_depend_on_when_it_came(make_memory, first):
+    model = make_memory()
+    model.learn_one({first: 1.0}, 1.0)
+    model.learn_one({"a": 1.0, "b": 2.0}, 2.0)
+    heads, names = model._features.heads, model._features.encoder.names
+    weights = heads.weights[:, -2:][:, names.index("b")]
+    drawn = generator(42, "heads", canonical_name("b")).normal(size=len(weights))
+    ratios = weights / (drawn * heads._gain)
+    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-12)
+
+
+# --- equal keys, equal columns
+
+
+class Color(str, enum.Enum):  # noqa: UP042 - the older kind prints as Color.RED
+    RED = "a"
+
+
+class Shade(enum.StrEnum):
+    RED = "a"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Pair(collections.namedtuple("Pair", "first second")):
+    pass
+
+
+BERLIN = dt.datetime(2024, 6, 1, 14, tzinfo=ZoneInfo("Europe/Berlin"))
+
+EQUAL = {
+    "one": [
+        *(1, True, 1.0, Decimal(1), Decimal("1.00"), Fraction(1), Number.ONE, complex(1)),
+        *(np.bool_(True), np.int8(1), np.uint64(1), np.int64(1), np.float16(1), np.float32(1)),
+        *(np.float64(1), np.longdouble(1), np.complex128(1)),
+    ],
+    "zero": [0, False, 0.0, -0.0, Decimal("-0"), np.float64(-0.0), Fraction(0)],
+    "a half": [0.5, Decimal("0.5"), Decimal("0.50"), Fraction(1, 2), np.float32(0.5)],
+    "a tenth": [Decimal("0.1"), Decimal("0.10"), Fraction(1, 10)],
+    "large": [10**22, 1e22, Decimal(10**22)],
+    "beyond float": [10**400, Decimal(10**400), Fraction(10**400)],
+    "infinity": [math.inf, Decimal("Infinity"), np.float32("inf")],
+    "text": ["a", np.str_("a"), Color.RED, Shade.RED],
+    "bytes": [b"a", np.bytes_(b"a")],
+    "tuple": [("a", 1), (np.str_("a"), np.int64(1)), (Color.RED, True), Pair("a", 1.0)],
+    "nested": [(("a", 1), 0.5), ((np.str_("a"), 1.0), Fraction(1, 2))],
+    "set": [frozenset(["a", 1]), frozenset([1.0, np.str_("a")])],
+    "moment": [
+        BERLIN,
+        BERLIN.astimezone(dt.UTC),
+        BERLIN.astimezone(ZoneInfo("Asia/Tokyo")),
+        pd.Timestamp(BERLIN),
+    ],
+    "naive moment": [dt.datetime(2024, 6, 1, 14), pd.Timestamp(2024, 6, 1, 14)],
+    "day": [dt.date(2024, 6, 1)],
+}
+EQUAL_PAIRS = [
+    pytest.param(one, other, id=f"{name}-{type(one).__name__}-{other!r}")
+    for name, keys in EQUAL.items()
+    for one, other in itertools.pairwise(keys)
+]
+
+
+@pytest.mark.parametrize(("one", "other"), EQUAL_PAIRS)
+def test_equal_keys_have_equal_canonical_names(one, other):
+    assert {one: None} == {other: None}  # the premise
+    assert canonical_name(one) == canonical_name(other)
+
+
+@pytest.mark.parametrize(("one", "other"), EQUAL_PAIRS)
+def test_equal_keys_are_the_same_feature(make, train, answer, one, other):
+    rows = [(math.sin(i), float(i % 4)) for i in range(8)]
+    models = [train(make(), [({key: value}, y) for value, y in rows]) for key in (one, other)]
+    assert answer(models[0], {one: 0.3}) == answer(models[0], {other: 0.3})
+    assert answer(models[0], {one: 0.3}) == answer(models[1], {one: 0.3})
+
+
+DIFFERENT = [
+    *("1", 1, b"1", ("1",), (1,), "int:1", "str:'1'", "(1,)", "True", 1.5, "1.5", (), "", b""),
+    *(None, "None", frozenset(), frozenset([1]), ((1,),), (1, ()), ("a", "b"), ("a,b",)),
+    *(("a", ("b",)), (("a", "b"),), ("a','b",), "a", "A", "a ", "\ud800", "ä", "a\u0308"),
+    *(
+        dt.date(2024, 6, 1),
+        dt.datetime(2024, 6, 1),
+        "2024-06-01",
+        BERLIN,
+        BERLIN.replace(tzinfo=None),
+    ),
+    *(Decimal("0.1"), 0.1, 0.1 + 2**-56, 10**22 + 1, 10**22, math.inf),
+]
+
+
+def test_different_keys_have_different_canonical_names():
+    assert len(set(DIFFERENT)) == len(DIFFERENT)  # the premise
+    names = {}
+    for key in DIFFERENT:
+        assert names.setdefault(canonical_name(key), key) is key
+
+
+def test_different_keys_are_different_features(make, train):
+    model = train(make(), [(dict.fromkeys(DIFFERENT, 1.0), 1.0)])
+    encoder = model._encoder if hasattr(model, "_encoder") else model._features.encoder
+    assert len(encoder) == len(DIFFERENT)
+
+
+def test_different_columns_are_drawn_for_the_text_and_the_number_one(make_memory, train):
+    model = train(make_memory(), [({"1": 1.0, 1: 1.0}, 1.0)])
+    weights = model._features.heads.weights
+    assert not np.allclose(weights[:, -1], weights[:, -2])
+
+
+def test_a_key_known_by_its_address_only_has_no_canonical_name():
+    for key in (object(), ("a", object()), frozenset([object()]), lambda: None):
+        with pytest.raises(TypeError, match="address"):
+            canonical_name(key)
+
+
+# --- calendar
+
+NOON = dt.datetime(2024, 3, 1, 18, 30, 36)  # a Friday, the 61st day of the year
+CYCLES = {
+    "weekday": 4 / 7,
+    "yearday": 60 / 365.25,
+    "hour": (18 + 30 / 60 + 36 / 3600) / 24,
+}
+
+
+def expected(cycles, name="t"):
+    columns = {}
+    for cycle in cycles:
+        columns[f"{name}_{cycle}_sin"] = math.sin(2 * math.pi * CYCLES[cycle])
+        columns[f"{name}_{cycle}_cos"] = math.cos(2 * math.pi * CYCLES[cycle])
+    return columns
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        NOON,
+        NOON.replace(tzinfo=ZoneInfo("Asia/Tokyo")),  # the hour on the clock, wherever it hangs
+        pd.Timestamp(NOON),
+        pd.Timestamp(NOON, tz="Europe/Berlin"),
+        np.datetime64(NOON),
+        np.datetime64("2024-03-01T18:30:36", "ns"),
+        np.datetime64("2024-03-01T18:30:36", "s"),
+    ],
+)
+def test_a_datetime_becomes_hour_weekday_and_day_of_the_year(when):
+    features = calendar_features({"t": when, "load": 3.0})
+    assert features == pytest.approx(expected(CYCLES) | {"load": 3.0}, rel=1e-10)
+
+
+def test_microseconds_do_not_matter_much():
+    exact = calendar_features({"t": NOON})
+    assert calendar_features({"t": NOON.replace(microsecond=1)}) == pytest.approx(exact, abs=1e-9)
+
+
+def test_a_date_has_no_hour():
+    features = calendar_features({"t": dt.date(2024, 3, 1)})
+    assert features == pytest.approx(expected(["weekday", "yearday"]), rel=1e-10)
+
+
+@pytest.mark.parametrize("missing", [pd.NaT, np.datetime64("NaT"), np.datetime64("NaT", "ns")])
+def test_a_time_that_is_none_is_missing(make, train, fingerprint, missing):
+    told = train(make(), [({"a": float(i), "t": missing}, float(i)) for i in range(5)])
+    untold = train(make(), [({"a": float(i)}, float(i)) for i in range(5)])
+    assert fingerprint(told) == fingerprint(untold)
+    assert not any(
+        isinstance(value, float) and math.isfinite(value)
+        for value in calendar_features({"t": missing}).values()
+    )
+
+
+@pytest.mark.parametrize("name", [3, ("t", 1), None])
+def test_a_name_that_is_no_text_is_paired_with_the_cycle(name):
+    features = calendar_features({name: dt.date(2024, 3, 1)})
+    assert set(features) == {
+        (name, f"{cycle}_{wave}") for cycle in ("weekday", "yearday") for wave in ("sin", "cos")
+    }
+
+
+def test_other_values_pass_as_they_are():
+    x = {"a": 1, "b": "text", ("c",): None, "d": math.nan}
+    features = calendar_features(x)
+    assert features == x
+    assert features is not x
+    assert all(features[name] is value for name, value in x.items())
+
+
+def test_the_cycles_close():
+    one, next_year = (calendar_features({"t": dt.datetime(year, 1, 1)}) for year in (2023, 2024))
+    assert math.hypot(one["t_yearday_sin"] - next_year["t_yearday_sin"], 0.0) < 0.02
+    before, after = (
+        calendar_features({"t": dt.datetime(2024, 3, 1, 23, 59, 59) + dt.timedelta(seconds=s)})
+        for s in (0, 1)
+    )
+    assert abs(before["t_hour_sin"] - after["t_hour_sin"]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [NOON + dt.timedelta(hours=7 * i) for i in range(30)],
+        [NOON.date() + dt.timedelta(days=i) for i in range(30)],
+        list(pd.date_range("2024-01-01", periods=30, freq="7h", tz="Europe/Berlin")),
+        [np.datetime64("2024-01-01T00:00") + np.timedelta64(7 * i, "h") for i in range(30)],
+        [NOON.date() if i % 3 else NOON + dt.timedelta(hours=i) for i in range(30)],
+    ],
+)
+def test_a_model_told_the_time_equals_one_told_its_features(
+    make, train, answer, fingerprint, times
+):
+    rows = [({"when": t, 7: t, "a": float(i % 4)}, math.sin(i)) for i, t in enumerate(times)]
+    told, prepared = make(), make()
+    for x, y in rows:
+        assert answer(told, x) == answer(prepared, calendar_features(x))
+        told.learn_one(x, y)
+        prepared.learn_one(calendar_features(x), y)
+    assert fingerprint(told) == fingerprint(prepared)

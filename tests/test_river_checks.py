@@ -1,0 +1,72 @@
+"""Every estimator, with every one of its test settings, passes every check of river."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+
+import pytest
+from river import base, checks
+
+import river_attention
+
+ESTIMATORS = [
+    item
+    for item in map(vars(river_attention).get, river_attention.__all__)
+    if isinstance(item, type) and issubclass(item, base.Estimator)
+]
+SETTINGS = [
+    (functools.partial(cls, **params), f"{cls.__name__}-{i}")
+    for cls in ESTIMATORS
+    for i, params in enumerate(cls._unit_test_params())
+]
+
+
+def all_checks():
+    for make, name in SETTINGS:
+        seen = Counter()
+        for check in checks.yield_checks(make()):
+            seen[check.__name__] += 1
+            yield pytest.param(make, check, id=f"{name}-{check.__name__}-{seen[check.__name__]}")
+
+
+@pytest.mark.parametrize(("make", "check"), list(all_checks()))
+def test_check_of_river_passes(make, check):
+    check(make())
+
+
+def test_there_are_estimators_to_check():
+    assert {"StreamingAttentionRegressor", "AttentionTransformer", "RLSRegressor"} <= {
+        cls.__name__ for cls in ESTIMATORS
+    }
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_no_check_is_skipped(cls):
+    assert not cls()._unit_test_skips()
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_at_least_three_different_settings_are_checked(cls):
+    assert len({repr(params) for params in cls._unit_test_params()}) >= 3
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_the_mini_batch_checks_are_among_them(cls):
+    # river leaves them out without a word when pandas is missing
+    names = {check.__name__ for check in checks.yield_checks(cls())}
+    kind = "transform" if issubclass(cls, base.Transformer) else "predict"
+    assert {
+        f"check_{kind}_many_matches_{kind}_one",
+        "check_learn_many_matches_learn_one",
+    } <= names
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_cloning_with_new_parameters_is_checked_for_all_that_may_change(cls):
+    # river passes over parameters whose changed value the constructor refuses
+    model = cls()
+    for name, value in model._get_params().items():
+        if name != "forgetting_factor" and type(value) in (int, float, bool):
+            changed = model.clone({name: not value if type(value) is bool else value + 1})
+            assert getattr(changed, name) != value

@@ -1,0 +1,818 @@
+"""Time: what advances it, what does not, and that training sees what predicting saw."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from river import base, compose, feature_extraction, preprocessing, stats
+
+from river_attention import AttentionTransformer, RLSRegressor, StreamingAttentionRegressor
+from river_attention.modes import Mode, Projection
+from river_attention.readout import RecursiveLeastSquares
+
+POINTS = (0, 1, 2, 3, 25, 35, 59)
+UNKNOWN = {"a": 1.0, "never seen": 2.0, "nor this": float("nan")}
+
+
+def frame(rows):
+    """Rows as a data frame with a telling index, and their targets."""
+    index = [f"row {i}" for i in range(len(rows))]
+    X = pd.DataFrame([x for x, _ in rows], index=index)
+    return X, pd.Series([y for _, y in rows], index=index, name="target")
+
+
+def records(X):
+    """The rows of a frame as dicts: a feature that is missing is a NaN in them."""
+    return [dict(zip(X.columns, row, strict=True)) for row in X.itertuples(index=False)]
+
+
+def questions(model, x):
+    """Every pure method that the model has, asked about x."""
+    X = pd.DataFrame([x, {"b": 0.5}])
+    asked = {"predict_one": x, "transform_one": x, "debug_one": x}
+    asked |= {"predict_many": X, "transform_many": X}
+    return {
+        name: lambda name=name, about=about: getattr(model, name)(about)
+        for name, about in asked.items()
+        if hasattr(model, name)
+    }
+
+
+def as_bytes(answer):
+    return answer.to_numpy().tobytes() if hasattr(answer, "to_numpy") else repr(answer).encode()
+
+
+class Counting(Mode):
+    """A mode whose state counts the steps."""
+
+    def projections(self, d_key, d_value):
+        return (Projection("v", (1, d_value)),)
+
+    def token(self, *blocks):
+        return blocks
+
+    def state_shape(self, n_heads, d_key, d_value):
+        return (n_heads, d_key, d_value)
+
+    def step(self, state, *token):
+        return state + 1.0, token[0]
+
+
+# --- 1. one step per learn_one, and by nothing else
+
+
+@pytest.mark.parametrize("cls", [StreamingAttentionRegressor, AttentionTransformer])
+def test_learn_one_advances_time_by_exactly_one_step_and_answers_by_none(cls, stream):
+    model = cls(mode=Counting())
+    for n, (x, y) in enumerate(stream()):
+        for ask in questions(model, x).values():
+            ask()
+        assert (model.state_ == n).all()
+        model.learn_one(x, y)
+        assert (model.state_ == n + 1).all()
+
+
+@pytest.mark.parametrize("cls", [StreamingAttentionRegressor, AttentionTransformer])
+def test_learn_many_advances_time_by_one_step_per_row(cls, stream):
+    model = cls(mode=Counting())
+    model.learn_many(*frame(stream()))
+    assert (model.state_ == 60).all()
+
+
+def test_predict_learn_many_advances_time_by_one_step_per_row(stream):
+    model = StreamingAttentionRegressor(mode=Counting())
+    model.predict_learn_many(*frame(stream()))
+    assert (model.state_ == 60).all()
+
+
+def test_advance_one_advances_time_by_exactly_one_step(stream):
+    model = StreamingAttentionRegressor(mode=Counting())
+    for n, (x, _) in enumerate(stream(5)):
+        model.advance_one(x)
+        assert (model.state_ == n + 1).all()
+
+
+# --- 2. answers are pure
+
+
+@pytest.mark.parametrize("n_learned", POINTS)
+def test_two_answers_are_the_same(make, stream, train, n_learned):
+    rows = stream()
+    model = train(make(), rows[:n_learned])
+    for x in (rows[n_learned][0], UNKNOWN, {}):
+        for name, ask in questions(model, x).items():
+            assert as_bytes(ask()) == as_bytes(ask()), name
+
+
+@pytest.mark.parametrize("n_learned", POINTS)
+def test_an_answer_leaves_the_pickle_of_the_model_as_it_was(make, stream, train, n_learned):
+    rows = stream()
+    model = train(make(), rows[:n_learned])
+    before = pickle.dumps(model)
+    for x in (rows[n_learned][0], UNKNOWN, {}):
+        asked = questions(model, x)
+        assert len(asked) >= 2
+        for name, ask in asked.items():
+            ask()
+            assert pickle.dumps(model) == before, name
+
+
+def test_answers_in_between_do_not_change_what_is_learned(make, stream, train, fingerprint):
+    rows = stream()
+    model = make()
+    for x, y in rows:
+        for about in (UNKNOWN, x, {}):
+            for ask in questions(model, about).values():
+                ask()
+        model.learn_one(x, y)
+    assert fingerprint(model) == fingerprint(train(make(), rows))
+
+
+# --- 3. the features trained on are those predicted with: the regressors
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the readout was asked about ("predict") and trained on ("update"), in order."""
+    calls = []
+    predict, update = RecursiveLeastSquares.predict, RecursiveLeastSquares.update
+
+    def spy_predict(self, phi):
+        calls.append(("predict", phi.copy()))
+        return predict(self, phi)
+
+    def spy_update(self, phi, y, w=1.0):
+        n_calls = len(calls)
+        result = update(self, phi, y, w)
+        del calls[n_calls:]  # the prediction inside the update
+        calls.append(("update", phi.copy()))
+        return result
+
+    monkeypatch.setattr(RecursiveLeastSquares, "predict", spy_predict)
+    monkeypatch.setattr(RecursiveLeastSquares, "update", spy_update)
+    return calls
+
+
+def assert_trained_on_what_was_predicted_with(calls, n_pairs):
+    pairs = 0
+    for (before, predicted), (kind, trained) in itertools.pairwise(calls):
+        if kind == "update":
+            assert before == "predict"
+            assert trained[: len(predicted)].tobytes() == predicted.tobytes()
+            pairs += 1
+    assert pairs >= n_pairs
+
+
+def test_the_readout_learns_the_features_that_it_predicted_with(make_regressor, stream, seen):
+    model = make_regressor()
+    for x, y in stream():
+        model.predict_one(x)
+        model.learn_one(x, y)
+    assert_trained_on_what_was_predicted_with(seen, n_pairs=57)
+
+
+def test_the_readout_learns_those_features_without_the_memo_too(make_regressor, stream, seen):
+    model = make_regressor()
+    for x, y in stream():
+        model.predict_one(x)
+        model = pickle.loads(pickle.dumps(model))
+        model.learn_one(x, y)
+    assert_trained_on_what_was_predicted_with(seen, n_pairs=57)
+
+
+def test_an_attention_regressor_learns_no_feature_before_it_predicted_with_it(
+    make_attention, stream, seen
+):
+    model = make_attention()
+    for x, y in stream():
+        model.predict_one(x)
+        model.learn_one(x, y)
+    lengths = [len(phi) for _, phi in seen]
+    for i, (kind, _) in enumerate(seen):
+        if kind == "update":
+            assert lengths[i] == lengths[i - 1]
+
+
+def test_a_feature_new_to_the_linear_model_has_weight_zero_when_it_is_first_learned():
+    model = RLSRegressor()
+    model.learn_one({"a": 1.0}, 2.0)
+    assert model.predict_one({"a": 1.0, "b": 1e6}) == model.predict_one({"a": 1.0})
+
+
+# --- 3. the features trained on are those predicted with: the transformer in pipelines
+
+
+class Recorder(base.Regressor):
+    """A final regressor that keeps what it was given."""
+
+    def __init__(self):
+        self.predicted = []
+        self.learned = []
+
+    def predict_one(self, x):
+        self.predicted.append(dict(x))
+        return 0.0
+
+    def learn_one(self, x, y):
+        self.learned.append(dict(x))
+
+
+def double(x):
+    return {name: 2.0 * value for name, value in x.items()}
+
+
+def grouped(x):
+    return x | {"group": "left" if x["a"] < 10.0 else "right"}
+
+
+def target_mean():
+    return feature_extraction.TargetAgg(by="group", how=stats.Mean())
+
+
+PIPELINES = {
+    "alone": lambda: AttentionTransformer() | Recorder(),
+    "behind a function": lambda: double | AttentionTransformer() | Recorder(),
+    "behind Discard": lambda: compose.Discard("b") | AttentionTransformer() | Recorder(),
+    "behind another one": lambda: (
+        AttentionTransformer(n_heads=2, seed=1) | AttentionTransformer() | Recorder()
+    ),
+    "behind TargetAgg": lambda: (
+        compose.FuncTransformer(grouped) | target_mean() | AttentionTransformer() | Recorder()
+    ),
+    "behind TargetAgg and others": lambda: (
+        compose.FuncTransformer(grouped)
+        | (compose.Discard("group") + target_mean())
+        | AttentionTransformer()
+        | Recorder()
+    ),
+    "in a union": lambda: (AttentionTransformer() + compose.Discard("c")) | Recorder(),
+    "two in a union": lambda: (
+        (AttentionTransformer(prefix="slow_") + AttentionTransformer(prefix="fast_", seed=2))
+        | Recorder()
+    ),
+    "a pipeline in a union": lambda: (
+        (double | AttentionTransformer()) + compose.Select("a") | Recorder()
+    ),
+}
+
+
+def recorded(pipeline, rows):
+    for x, y in rows:
+        pipeline.predict_one(x)
+        pipeline.learn_one(x, y)
+    recorder = pipeline["Recorder"]
+    assert len(recorder.predicted) == len(recorder.learned) == len(rows)
+    assert any(any(x.values()) for x in recorder.learned), "nothing but zeros"
+    return recorder
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_model_behind_the_transformer_learns_what_it_predicted_with(name, stream):
+    recorder = recorded(PIPELINES[name](), stream())
+    assert recorder.learned == recorder.predicted
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_transformer_advances_once_per_row_in_a_pipeline(name, stream):
+    pipeline = PIPELINES[name]()
+    recorded(pipeline, stream())
+    memories = [step for step in walk(pipeline) if type(step) is AttentionTransformer]
+    assert memories
+    for memory in memories:
+        assert (memory._features.moments._count[: memory._features.n_reads] == 60).all()
+
+
+def walk(step):
+    yield step
+    inner = getattr(step, "steps", None) or getattr(step, "transformers", None) or {}
+    for sub in inner.values():
+        yield from walk(sub)
+
+
+def test_a_pipeline_that_predicts_learns_as_one_that_does_not(stream):
+    asked, silent = PIPELINES["in a union"](), PIPELINES["in a union"]()
+    recorded(asked, stream())
+    for x, y in stream():
+        silent.learn_one(x, y)
+    assert silent["Recorder"].learned == asked["Recorder"].learned
+
+
+def test_beside_a_scaler_the_reads_are_learned_as_predicted(stream):
+    union = AttentionTransformer() + preprocessing.StandardScaler()
+    recorder = recorded(union | Recorder(), stream())
+    assert [
+        {name: value for name, value in x.items() if name.startswith("attn_")}
+        for x in recorder.learned
+    ] == [
+        {name: value for name, value in x.items() if name.startswith("attn_")}
+        for x in recorder.predicted
+    ]
+
+
+def test_behind_a_scaler_it_holds_when_the_scaler_learns_during_predict(stream):
+    pipeline = preprocessing.StandardScaler() | AttentionTransformer() | Recorder()
+    with compose.learn_during_predict():
+        recorder = recorded(pipeline, stream())
+    assert recorder.learned == recorder.predicted
+
+
+def test_behind_a_plain_scaler_it_does_not_hold_as_documented(stream):
+    pipeline = preprocessing.StandardScaler() | AttentionTransformer() | Recorder()
+    recorder = recorded(pipeline, stream())
+    assert recorder.learned != recorder.predicted
+    assert "StandardScaler" in AttentionTransformer.__doc__
+
+
+def test_in_a_grouper_it_does_not_hold_as_documented(stream):
+    groups = (compose.Discard("group") | AttentionTransformer()) * "group"
+    pipeline = compose.FuncTransformer(grouped) | groups | Recorder()
+    recorder = recorded(pipeline, stream())
+    assert recorder.learned != recorder.predicted
+    assert "Grouper" in AttentionTransformer.__doc__
+
+
+def test_groups_of_a_grouper_remember_independently(stream):
+    groups = (compose.Discard("key") | AttentionTransformer()) * "key"
+    alone = {"x": AttentionTransformer(), "y": AttentionTransformer()}
+    for i, (x, y) in enumerate(stream()):
+        key = "x" if i % 3 else "y"
+        groups.learn_one(x | {"key": key})
+        alone[key].learn_one(x, y)
+    for key, model in alone.items():
+        x = stream()[-1][0]
+        assert groups.transform_one(x | {"key": key}) == model.transform_one(x)
+    assert not np.array_equal(alone["x"].state_, alone["y"].state_)
+
+
+# --- 4. what kind of step a transformer is
+
+
+def test_the_transformer_is_both_kinds_of_supervised_transformer():
+    assert issubclass(AttentionTransformer, base.MiniBatchSupervisedTransformer)
+    assert issubclass(AttentionTransformer, base.SupervisedTransformer)
+    assert issubclass(AttentionTransformer, base.Transformer)
+
+
+def test_the_transformer_ignores_the_target(stream, fingerprint):
+    with_target, without = AttentionTransformer(), AttentionTransformer()
+    for x, y in stream():
+        with_target.learn_one(x, y)
+        without.learn_one(x)
+    assert fingerprint(with_target) == fingerprint(without)
+
+
+# --- 5. blocks of rows
+
+
+def test_learn_many_is_a_loop_of_learn_one(make, stream, train, fingerprint):
+    X, y = frame(stream())
+    model = make()
+    model.learn_many(X, y)
+    assert fingerprint(model) == fingerprint(train(make(), zip(records(X), y, strict=True)))
+
+
+def test_learn_many_may_be_split_anywhere(make, stream, fingerprint):
+    X, y = frame(stream())
+    whole, split = make(), make()
+    whole.learn_many(X, y)
+    for part in (slice(0, 1), slice(1, 33), slice(33, 33), slice(33, 60)):
+        split.learn_many(X[part], y[part])
+    assert fingerprint(split) == fingerprint(whole)
+
+
+@pytest.mark.parametrize("w", [0.5, np.linspace(0.0, 3.0, 60), pd.Series(np.linspace(3, 0, 60))])
+def test_learn_many_takes_one_weight_or_one_per_row(make_regressor, stream, fingerprint, w):
+    X, y = frame(stream())
+    block, loop = make_regressor(), make_regressor()
+    block.learn_many(X, y, w=w)
+    for x, target, weight in zip(records(X), y, np.broadcast_to(w, 60).tolist(), strict=True):
+        loop.learn_one(x, target, w=weight)
+    assert fingerprint(block) == fingerprint(loop)
+
+
+def spoil_target(X, y):
+    return X, y.where(y.index != "row 30")
+
+
+def spoil_feature(X, y):
+    return X.astype(object).assign(a=X["a"].astype(object).where(X.index != "row 30", "low")), y
+
+
+def drop_target(X, y):
+    return X, y[:-1]
+
+
+@pytest.mark.parametrize("method", ["learn_many", "predict_learn_many"])
+@pytest.mark.parametrize("spoil", [spoil_feature, spoil_target, drop_target])
+@pytest.mark.parametrize("n_before", [0, 20])
+def test_a_bad_row_leaves_the_model_as_before_the_block(
+    make, stream, train, method, spoil, n_before
+):
+    model = train(make(), stream(seed=1)[:n_before])
+    if not hasattr(model, method):
+        method = "learn_many"
+    if isinstance(model, AttentionTransformer):
+        spoil = spoil_feature  # it takes no notice of targets
+    before = pickle.dumps(model)
+    with pytest.raises((TypeError, ValueError)):
+        getattr(model, method)(*spoil(*frame(stream())))
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf"), None])
+@pytest.mark.parametrize("n_weights", [1, 59, 60])
+def test_a_bad_weight_leaves_the_model_as_before_the_block(make_regressor, stream, bad, n_weights):
+    model = make_regressor()
+    before = pickle.dumps(model)
+    w = bad if n_weights == 1 else [1.0] * 30 + [bad] + [1.0] * (n_weights - 31)
+    with pytest.raises(ValueError, match="w"):
+        model.learn_many(*frame(stream()), w=w)
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("n_learned", POINTS)
+def test_predict_many_is_predict_one_row_by_row(make_regressor, stream, train, n_learned):
+    model = train(make_regressor(), stream()[:n_learned])
+    X, _ = frame(stream(seed=3))
+    assert model.predict_many(X).tolist() == [model.predict_one(x) for x in records(X)]
+
+
+@pytest.mark.parametrize("n_learned", POINTS)
+def test_transform_many_is_transform_one_row_by_row(stream, train, n_learned):
+    for params in AttentionTransformer._unit_test_params():
+        model = train(AttentionTransformer(**params), stream()[:n_learned])
+        X, _ = frame(stream(seed=3))
+        rows = [model.transform_one(x) for x in records(X)]
+        assert model.transform_many(X).to_dict("records") == rows
+
+
+def test_predict_learn_many_tests_then_trains_every_row(make_attention, stream, fingerprint):
+    X, y = frame(stream())
+    block, loop = make_attention(), make_attention()
+    predictions = []
+    for x, target in zip(records(X), y, strict=True):
+        predictions.append(loop.predict_one(x))
+        loop.learn_one(x, target)
+    assert block.predict_learn_many(X, y).tolist() == predictions
+    assert fingerprint(block) == fingerprint(loop)
+
+
+def test_predict_learn_many_takes_weights(make_attention, stream, fingerprint):
+    X, y = frame(stream())
+    w = np.linspace(0.0, 2.0, 60)
+    block, learned = make_attention(), make_attention()
+    block.predict_learn_many(X, y, w=w)
+    learned.learn_many(X, y, w=w)
+    assert fingerprint(block) == fingerprint(learned)
+
+
+def test_predictions_of_a_block_keep_its_index(make_regressor, stream):
+    X, y = frame(stream())
+    model = make_regressor()
+    model.learn_many(X, y)
+    predictions = model.predict_many(X)
+    assert isinstance(predictions, pd.Series)
+    assert predictions.index.equals(X.index)
+
+
+def test_test_then_train_predictions_keep_the_index(make_attention, stream):
+    X, y = frame(stream())
+    assert make_attention().predict_learn_many(X, y).index.equals(X.index)
+
+
+def test_a_transformed_block_keeps_its_index_and_names_its_columns(stream):
+    X, _ = frame(stream())
+    transformed = AttentionTransformer(n_heads=1, d_value=2, prefix="m").transform_many(X)
+    assert transformed.index.equals(X.index)
+    assert transformed.columns.tolist() == ["m0", "m1"]
+
+
+def test_an_empty_block_changes_nothing(make, stream, train):
+    X, y = frame(stream())
+    model = train(make(), stream()[:5])
+    before = pickle.dumps(model)
+    model.learn_many(X[:0], y[:0])
+    assert pickle.dumps(model) == before
+    answer = model.predict_many if hasattr(model, "predict_many") else model.transform_many
+    assert len(answer(X[:0])) == 0
+
+
+# --- 6. the memo
+
+
+def test_predicting_before_learning_makes_no_difference(make, stream, train, answer, fingerprint):
+    model = make()
+    for x, y in stream():
+        answer(model, x)
+        model.learn_one(x, y)
+    assert fingerprint(model) == fingerprint(train(make(), stream()))
+
+
+def test_the_step_is_computed_once_for_predicting_and_learning(
+    make_memory, stream, answer, monkeypatch
+):
+    model = make_memory()
+    calls = []
+    step = model._features.heads.step
+    monkeypatch.setattr(model._features.heads, "step", lambda *args: calls.append(1) or step(*args))
+    for x, y in stream():
+        answer(model, x)
+        answer(model, dict(x))
+        model.learn_one(dict(x), y)
+    assert len(calls) == 60
+
+
+def test_a_dict_changed_in_place_is_learned_as_it_is_now(make, stream, answer, train, fingerprint):
+    model = make()
+    changed = []
+    for x, y in stream():
+        x = dict(x)
+        answer(model, x)
+        x["a"] += 1.0
+        changed.append((dict(x), y))
+        model.learn_one(x, y)
+    assert fingerprint(model) == fingerprint(train(make(), changed))
+
+
+def test_a_new_feature_put_into_the_dict_is_learned(make, stream, answer, train, fingerprint):
+    model = train(make(), stream()[:10])
+    x = {"a": 1.0, "b": 2.0}
+    answer(model, x)
+    x["new"] = 3.0
+    model.learn_one(x, 50.0)
+    expected = train(train(make(), stream()[:10]), [(dict(x), 50.0)])
+    assert fingerprint(model) == fingerprint(expected)
+
+
+def test_a_new_feature_taken_out_of_the_dict_is_not_learned(
+    make, stream, answer, train, fingerprint
+):
+    model = train(make(), stream()[:10])
+    answer(model, {"a": 1.0, "b": 2.0, "new": 3.0})
+    model.learn_one({"a": 1.0, "b": 2.0}, 50.0)
+    expected = train(train(make(), stream()[:10]), [({"a": 1.0, "b": 2.0}, 50.0)])
+    assert fingerprint(model) == fingerprint(expected)
+
+
+def test_the_last_prediction_may_be_about_another_x(make, stream, answer, train, fingerprint):
+    model = make()
+    rows = stream()
+    for (x, y), (other, _) in zip(rows, reversed(rows), strict=True):
+        answer(model, x)
+        answer(model, other)
+        model.learn_one(x, y)
+    assert fingerprint(model) == fingerprint(train(make(), rows))
+
+
+def test_a_zero_and_a_missing_value_are_not_confused(make, stream, answer, train, fingerprint):
+    zero, missing = {"a": 0.0, "b": 1.0}, {"a": None, "b": 1.0}
+    for asked, learned in ((zero, missing), (missing, zero)):
+        model = train(make(), stream()[:10])
+        answer(model, asked)
+        model.learn_one(learned, 50.0)
+        expected = train(train(make(), stream()[:10]), [(learned, 50.0)])
+        assert fingerprint(model) == fingerprint(expected)
+
+
+def test_the_memo_is_not_copied(make_memory, stream, answer, train):
+    model = train(make_memory(), stream()[:10])
+    answer(model, stream()[10][0])
+    assert model._memo is not None
+    assert copy.deepcopy(model)._memo is None
+    assert copy.copy(model)._memo is None
+    assert pickle.loads(pickle.dumps(model))._memo is None
+
+
+def test_a_copy_goes_its_own_way(make, stream, answer, train):
+    model = train(make(), stream()[:10])
+    x = stream()[10][0]
+    answer(model, x)
+    copied = copy.deepcopy(model)
+    expected = answer(model, x)
+    train(copied, stream(seed=5))
+    assert answer(model, x) == expected
+    assert answer(copied, x) != expected
+
+
+# --- 8. time without a label
+
+
+def test_advance_one_moves_the_memory_as_learning_does(make_attention, stream, train):
+    learned = train(make_attention(), stream()[:25])
+    advanced = train(make_attention(), stream()[:25])
+    x, y = stream()[25]
+    before = advanced.state_
+    learned.learn_one(x, y)
+    advanced.advance_one(x)
+    assert np.array_equal(advanced.state_, learned.state_)
+    assert not np.array_equal(advanced.state_, before)
+
+
+def test_advance_one_trains_nothing_and_keeps_lags_and_target(make_attention, stream, train):
+    model = train(make_attention(), stream()[:25])
+    before = pickle.dumps((model._rls, model._target))
+    for x, _ in stream()[25:40]:
+        model.predict_one(x)
+        model.advance_one(x)
+        assert pickle.dumps((model._rls, model._target)) == before
+
+
+def test_advance_one_lets_new_features_in(make_attention, stream, train):
+    model = train(make_attention(), stream()[:10])
+    model.advance_one({"a": 1.0, "b": 2.0, "new": 3.0})
+    assert "new" in model._features.encoder.names
+    assert np.isfinite(model.predict_one({"new": 4.0}))
+    model.learn_one({"a": 2.0, "new": 4.0}, 50.0)
+
+
+def test_advance_one_works_before_any_label(make_attention, stream):
+    model = make_attention()
+    for x, _ in stream()[:25]:
+        model.advance_one(x)
+    assert model.predict_one(stream()[25][0]) == 0.0
+
+
+# --- 9. reset and weight 0
+
+
+def test_reset_state_clears_the_state(make_memory, stream, train):
+    model = train(make_memory(), stream())
+    model.reset_state()
+    assert np.array_equal(model.state_, make_memory().state_)
+
+
+def test_reset_state_clears_the_lags_and_what_predictions_start_from(make_attention, stream, train):
+    model = train(make_attention(), stream())
+    model.reset_state()
+    assert not model._target.lags.any()
+    assert model._target.last is None
+
+
+def test_reset_state_clears_the_memo(make_memory, stream, train, answer):
+    rows = stream()
+    model = train(make_memory(), rows)
+    answer(model, rows[-1][0])
+    model.reset_state()
+    expected = pickle.loads(pickle.dumps(model))
+    assert answer(model, rows[-1][0]) == answer(expected, rows[-1][0])
+
+
+def test_reset_state_keeps_scalers_and_weights(make_attention, stream, train):
+    model = train(make_attention(), stream())
+
+    def kept():
+        target = model._target
+        return pickle.dumps((model._rls, model._features.moments, target.scale, target._mean))
+
+    before = kept()
+    model.reset_state()
+    assert kept() == before
+
+
+def test_a_model_predicts_and_learns_on_after_reset_state(make_memory, stream, train, answer):
+    model = train(make_memory(), stream())
+    model.reset_state()
+    for x, y in stream(seed=1):
+        assert np.isfinite(answer(model, x)).all()
+        model.learn_one(x, y)
+    assert model.state_.any()
+
+
+def test_no_label_is_learned_from_features_made_before_any_label_after_reset(
+    make_attention, stream, train
+):
+    model = train(make_attention(), stream())
+    model.reset_state()
+    before = pickle.dumps(model._rls)
+    model.learn_one(*stream(seed=1)[0])
+    assert pickle.dumps(model._rls) == before
+    model.learn_one(*stream(seed=1)[1])
+    assert pickle.dumps(model._rls) != before
+
+
+def test_reset_state_of_an_untrained_model_changes_nothing(make_memory):
+    model = make_memory()
+    before = pickle.dumps(model)
+    model.reset_state()
+    assert pickle.dumps(model) == before
+
+
+def test_weight_zero_advances_time_as_any_other_does(make_attention, stream):
+    one, zero = make_attention(), make_attention()
+    for x, y in stream():
+        one.learn_one(x, y)
+        zero.learn_one(x, y, w=0.0)
+    assert np.array_equal(one.state_, zero.state_)
+    assert np.array_equal(one._target.lags, zero._target.lags)
+
+
+def test_weight_zero_leaves_the_weights_as_they_were(make_regressor, stream, train):
+    model = train(make_regressor(), stream())  # 60 rows: the next leak is a few updates away
+    before = model._rls.weights
+    for _ in range(3):
+        model.learn_one({"a": 9.0, "b": 1.0, "c": 0.1}, 1e4, w=0.0)
+        assert np.array_equal(model._rls.weights, before)
+
+
+def test_weight_zero_never_trains_where_nothing_is_forgotten(stream, train):
+    for model in (StreamingAttentionRegressor(forgetting_factor=1.0), RLSRegressor()):
+        train(model, stream())
+        before = pickle.dumps(model._rls.weights), pickle.dumps(model._rls.covariance)
+        for x, y in stream(seed=1):
+            model.learn_one(x, -y, w=0.0)
+        assert (pickle.dumps(model._rls.weights), pickle.dumps(model._rls.covariance)) == before
+
+
+def test_a_label_of_weight_zero_does_not_matter_to_the_readout(make_regressor, stream, train):
+    # the leak goes on without labels; whatever it does, it does not look at them
+    rows = stream()
+    models = [train(make_regressor(), rows), train(make_regressor(), rows)]
+    for x, y in stream(seed=1)[:20]:
+        for model, label in zip(models, (y, 70.0 - y), strict=True):
+            model.learn_one(x, label, w=0.0)
+    one, other = (model._rls for model in models)
+    assert np.array_equal(one.weights, other.weights)
+    assert np.array_equal(one.covariance, other.covariance)
+
+
+def test_weight_zero_forgets(stream, train):
+    for model in (StreamingAttentionRegressor(), RLSRegressor(forgetting_factor=0.998)):
+        train(model, stream())
+        before = model._rls.covariance
+        model.learn_one(*stream()[0], w=0.0)
+        np.testing.assert_allclose(model._rls.covariance, before / 0.998, rtol=1e-10)
+
+
+def test_a_larger_weight_learns_more(make_regressor, stream, train):
+    x, y = {"a": 12.0, "b": 0.5, "c": 0.1}, 60.0
+    errors = []
+    for w in (0.0, 1.0, 2.0, 10.0):
+        model = train(make_regressor(), stream())
+        target = getattr(model, "_target", None)
+        label = target.residual(y) if target else y
+        phi = model._step(x).phi if target else model._features(x)[0]
+        model._rls.update(phi, label, w)
+        errors.append(abs(label - model._rls.predict(phi)))
+    assert errors[0] > errors[1] > errors[2] > errors[3]
+
+
+def test_the_weight_reaches_the_readout(make_regressor, stream, train):
+    def weights_after(w):
+        model = make_regressor()
+        for x, y in stream():
+            model.learn_one(x, y, w)
+        return model._rls.weights
+
+    assert not np.array_equal(weights_after(1.0), weights_after(2.0))
+    assert np.array_equal(weights_after(1.0), train(make_regressor(), stream())._rls.weights)
+
+
+# --- saving, cloning, seeding
+
+
+@pytest.mark.parametrize("n_learned", POINTS)
+def test_a_pickled_model_continues_where_it_was(
+    make, stream, train, answer, fingerprint, n_learned
+):
+    rows = stream()
+    model = train(make(), rows[:n_learned])
+    answer(model, rows[n_learned][0])
+    loaded = pickle.loads(pickle.dumps(model))
+    for x, y in rows[n_learned:]:
+        assert answer(loaded, x) == answer(model, x)
+        model.learn_one(x, y)
+        loaded.learn_one(x, y)
+    assert fingerprint(loaded) == fingerprint(model)
+
+
+def test_a_clone_is_untrained(make, stream, train, fingerprint):
+    assert fingerprint(train(make(), stream()).clone()) == fingerprint(make())
+
+
+def test_the_same_seed_gives_the_same_answers(make_memory, stream, train, fingerprint):
+    models = [train(make_memory(seed=7), stream()) for _ in range(2)]
+    assert fingerprint(models[0]) == fingerprint(models[1])
+
+
+def test_another_seed_gives_other_answers(make_memory, stream, train, answer):
+    models = [train(make_memory(seed=seed), stream()) for seed in (7, 8)]
+    x = stream()[0][0]
+    assert answer(models[0], x) != answer(models[1], x)
+
+
+def test_without_a_seed_every_model_is_another_one(make_memory, stream, train, answer):
+    models = [train(make_memory(seed=None), stream()) for _ in range(2)]
+    x = stream()[0][0]
+    assert answer(models[0], x) != answer(models[1], x)
+
+
+def test_a_model_without_a_seed_continues_from_its_pickle(make_memory, stream, train, answer):
+    model = train(make_memory(seed=None), stream()[:10])  # "c" gets its column afterwards
+    loaded = pickle.loads(pickle.dumps(model))
+    x = stream()[-1][0]
+    assert answer(train(loaded, stream()), x) == answer(train(model, stream()), x)

@@ -1,7 +1,17 @@
 """Temporal memory for online machine learning with river."""
 
 from .encoding import calendar_features
-from .estimators import AttentionTransformer, RLSRegressor, StreamingAttentionRegressor
+from .estimators import (
+    AttentionTransformer,
+    RLSRegressor,
+    StreamingAttentionRegressor,
+    delta_net,
+    gated_delta_net,
+    gla,
+    hawk,
+    ret_net,
+    streaming_attention,
+)
 
 __version__ = "0.1.0"
 
@@ -10,4 +20,10 @@ __all__ = [
     "RLSRegressor",
     "StreamingAttentionRegressor",
     "calendar_features",
+    "delta_net",
+    "gated_delta_net",
+    "gla",
+    "hawk",
+    "ret_net",
+    "streaming_attention",
 ]

@@ -305,7 +305,7 @@ LAYER = {
     "n_heads": [0, -1, 1.5, True, "4", None, math.nan],
     "d_key": [0, -1, 1.5, True, "4", None],
     "d_value": [0, -1, 1.5, True, "4", None],
-    "mode": ["x", 3, None, "", GLA, b"gla"],
+    "mode": ["x", 3, "", GLA, b"gla"],
     "seed": [1.5, "42", math.nan, [1]],
 }
 READOUT = {
@@ -636,6 +636,6 @@ def test_a_target_that_jumps_far_away_and_back_is_harmless(make_regressor, jump)
 @pytest.mark.parametrize("jump", JUMPS)
 def test_after_a_jump_there_and_back_the_default_works_again(jump):
     rows = list(signal(2000))
-    errors = errors_on(StreamingAttentionRegressor(), with_a_jump(rows, jump))
+    errors = errors_on(StreamingAttentionRegressor(memory=0), with_a_jump(rows, jump))
     # the deviation of the targets takes thousands of rows to forget a jump by 250 000 of them
     assert np.mean(errors[-200:]) < 2.0 * persistence_error(rows[-200:])

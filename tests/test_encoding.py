@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from river_attention import calendar_features
 from river_attention.encoding import Encoder, canonical_name, generator
+from river_attention.layers import MultiHeadLinearAttention
 
 # --- the same in every process
 
@@ -102,11 +103,17 @@ def test_the_column_of_a_feature_does_not_depend_on_when_it_came(make_memory, fi
     model = make_memory()
     model.learn_one({first: 1.0}, 1.0)
     model.learn_one({"a": 1.0, "b": 2.0}, 2.0)
-    heads, names = model._features.heads, model._features.encoder.names
-    weights = heads.weights[:, -2:][:, names.index("b")]
-    drawn = generator(42, "heads", canonical_name("b")).normal(size=len(weights))
-    ratios = weights / (drawn * heads._gain)
-    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-12)
+    names = model._features.encoder.names
+    for layer in model._features.layers.values():
+        heads = isinstance(layer, MultiHeadLinearAttention)
+        weights = layer.weights[:, -2:][:, names.index("b")]
+        label = "heads" if heads else "bank"
+        drawn = generator(42, label, canonical_name("b")).normal(size=len(weights))
+        # the complex inputs of the bank have two parts that share the variance
+        halves = np.repeat([2**-0.5, 1.0], len(weights) // 2)
+        gain = layer._gain if heads else halves
+        ratios = weights[gain != 0.0] / (drawn * gain)[gain != 0.0]
+        np.testing.assert_allclose(ratios, ratios[0], rtol=1e-12)
 
 
 # --- equal keys, equal columns
@@ -207,8 +214,8 @@ def test_different_keys_are_different_features(make, train):
 
 def test_different_columns_are_drawn_for_the_text_and_the_number_one(make_memory, train):
     model = train(make_memory(), [({"1": 1.0, 1: 1.0}, 1.0)])
-    weights = model._features.heads.weights
-    assert not np.allclose(weights[:, -1], weights[:, -2])
+    for layer in model._features.layers.values():
+        assert not np.allclose(layer.weights[:, -1], layer.weights[:, -2])
 
 
 def test_a_key_known_by_its_address_only_has_no_canonical_name():

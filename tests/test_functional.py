@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from river_attention import functional as F
+from river_attention.functional._scan import linear_step, scan
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 
@@ -196,7 +197,7 @@ def test_an_array_that_does_not_fit_is_refused_by_name(name, array):
 def test_the_step_reads_after_it_writes_and_leaves_the_state():
     state, decay = np.ones((1, 2, 2)), np.full((1, 1, 1), 0.5)
     k, v, q = np.array([[[1.0], [2.0]]]), np.array([[[3.0, 4.0]]]), np.array([[[1.0, 1.0]]])
-    new, read = F.linear_step(state, decay, k, v, q)
+    new, read = linear_step(state, decay, k, v, q)
     assert np.array_equal(new, [[[3.5, 4.5], [6.5, 8.5]]])
     assert np.array_equal(read, [[[10.0, 13.0]]])
     assert np.array_equal(state, np.ones((1, 2, 2)))
@@ -206,6 +207,6 @@ def test_scan_applies_any_step_in_turn():
     def add(state, a, b):
         return state + a, state * b
 
-    reads, state = F.scan(add, np.zeros(2), np.arange(3.0), np.ones((3, 1)))
+    reads, state = scan(add, np.zeros(2), np.arange(3.0), np.ones((3, 1)))
     assert np.array_equal(reads, [[0, 0], [0, 0], [1, 1]])
     assert np.array_equal(state, [3, 3])

@@ -487,7 +487,7 @@ def test_test_then_train_predictions_keep_the_index(make_attention, stream):
 
 def test_a_transformed_block_keeps_its_index_and_names_its_columns(stream):
     X, _ = frame(stream())
-    transformed = AttentionTransformer(n_heads=1, d_value=2, prefix="m").transform_many(X)
+    transformed = AttentionTransformer(n_heads=1, d_value=2, memory=0, prefix="m").transform_many(X)
     assert transformed.index.equals(X.index)
     assert transformed.columns.tolist() == ["m0", "m1"]
 
@@ -518,8 +518,10 @@ def test_the_step_is_computed_once_for_predicting_and_learning(
 ):
     model = make_memory()
     calls = []
-    step = model._features.heads.step
-    monkeypatch.setattr(model._features.heads, "step", lambda *args: calls.append(1) or step(*args))
+    # the slots hold the layers themselves, so the class is what can be spied on
+    layer = next(iter(model._features.layers.values()))
+    step = type(layer).step
+    monkeypatch.setattr(type(layer), "step", lambda *args: calls.append(1) or step(*args))
     for x, y in stream():
         answer(model, x)
         answer(model, dict(x))
@@ -606,11 +608,12 @@ def test_advance_one_moves_the_memory_as_learning_does(make_attention, stream, t
     learned = train(make_attention(), stream()[:25])
     advanced = train(make_attention(), stream()[:25])
     x, y = stream()[25]
-    before = advanced.state_
+    before = advanced._features.states
     learned.learn_one(x, y)
     advanced.advance_one(x)
-    assert np.array_equal(advanced.state_, learned.state_)
-    assert not np.array_equal(advanced.state_, before)
+    for name, state in advanced._features.states.items():
+        assert np.array_equal(state, learned._features.states[name])
+        assert not np.array_equal(state, before[name])
 
 
 def test_advance_one_trains_nothing_and_keeps_lags_and_target(make_attention, stream, train):
@@ -680,7 +683,7 @@ def test_a_model_predicts_and_learns_on_after_reset_state(make_memory, stream, t
     for x, y in stream(seed=1):
         assert np.isfinite(answer(model, x)).all()
         model.learn_one(x, y)
-    assert model.state_.any()
+    assert all(state.any() for state in model._features.states.values())
 
 
 def test_no_label_is_learned_from_features_made_before_any_label_after_reset(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+
+from numpy.typing import NDArray
 
 from .._validation import check_seed, check_target
+from ..modes import from_plain, to_plain
 from . import _frames
+from ._features import MemoryFeatures, Step
 
 
 def resolve_seed(seed: Any) -> int:
@@ -16,14 +21,51 @@ def resolve_seed(seed: Any) -> int:
     return secrets.randbits(63) if checked is None else checked
 
 
-class MemoMixin:
-    """Leaves the work shared by a prediction and the update that follows out of pickles.
+class ConfigMixin:
+    """Constructor arguments to a dict that JSON can hold, and back."""
 
-    A prediction must not change a model, so its memo is no part of what is saved, copied or
-    compared.
+    def get_config(self) -> dict[str, Any]:
+        """The constructor arguments, mode objects included, as plain data."""
+        names = inspect.signature(type(self)).parameters
+        return {name: to_plain(getattr(self, name)) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """An estimator from what ``get_config`` gave; what is left out takes its default.
+
+        Raises
+        ------
+        ValueError
+            If there is a key that is no argument of the constructor.
+        """
+        allowed = list(inspect.signature(cls).parameters)
+        unknown = [key for key in config if key not in allowed]
+        if unknown:
+            raise ValueError(
+                f"unknown key {unknown[0]!r} for {cls.__name__}: allowed are {', '.join(allowed)}"
+            )
+        return cls(**{key: from_plain(value) for key, value in config.items()})
+
+
+class StreamMixin(ConfigMixin):
+    """An estimator around ``MemoryFeatures``: shows their states, keeps a memo of the last step.
+
+    The memo is the work shared by a prediction and the update that follows. A prediction must not
+    change a model, so it is no part of what is saved, copied or compared.
     """
 
-    _memo: Any = None
+    _features: MemoryFeatures
+    _memo: Step | None = None
+
+    @property
+    def state_(self) -> NDArray[Any] | None:
+        """State of the heads; None without heads."""
+        return self._features.states.get("head")
+
+    @property
+    def bank_state_(self) -> NDArray[Any] | None:
+        """State of the memory bank; None without bank."""
+        return self._features.states.get("bank")
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -3,13 +3,13 @@ r"""From a dict to the features of the readout: the part that all estimators sha
 .. math::
 
     u_t = [\text{lags},\ \hat x_t], \quad
-    (o_t, S_t) = \text{heads}(u_t, S_{t-1}), \quad
+    (o_t, S_t) = \text{layers}(u_t, S_{t-1}), \quad
     \varphi_t = [\mathrm{std}(o_t),\ 1,\ u_t]
 
 x̂ is the input standardised with the running moments of the rows before t, clipped at ±3; a
-feature that is missing, constant or new is 0. std(o) are the raw reads of the heads, standardised
-the same way, clipped at ±5. ``compute`` answers "if x came next" and changes nothing; ``commit``
-makes it the past.
+feature that is missing, constant or new is 0. std(o) are the raw reads of all layers (heads,
+memory bank), standardised the same way, clipped at ±5. ``compute`` answers "if x came next" and
+changes nothing; ``commit`` makes it the past.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._validation import check_int
 from ..encoding import Encoded, Encoder
-from ..layers import MultiHeadLinearAttention
+from ..layers import Layer, MemoryBank, MultiHeadLinearAttention
 from ..modes import Mode
 from ..moments import RunningMoments
 
@@ -44,61 +45,81 @@ class Step:
         Reads and input columns, not standardised.
     phi
         Features of the readout [p]: reads, 1, lags, input.
-    state
-        State of the heads after this step.
+    states
+        State of every layer after this step.
     """
 
-    __slots__ = ("encoded", "key", "phi", "raw", "state")
+    __slots__ = ("encoded", "key", "phi", "raw", "states")
 
-    def __init__(self, key: bytes, encoded: Encoded, raw: Array, phi: Array, state: Array) -> None:
+    def __init__(
+        self, key: bytes, encoded: Encoded, raw: Array, phi: Array, states: dict[str, Any]
+    ) -> None:
         self.key = key
         self.encoded = encoded
         self.raw = raw
         self.phi = phi
-        self.state = state
+        self.states = states
+
+
+def _standardise(values: Array, mean: Array, divisor: Array, limit: float, out: Array) -> None:
+    """(values - mean) / divisor, clipped at ±limit, into ``out``."""
+    np.subtract(values, mean, out=out)
+    out /= divisor
+    np.maximum(out, -limit, out=out)
+    np.minimum(out, limit, out=out)
 
 
 class MemoryFeatures:
-    """Encoder, heads and running moments; see the module for the equations.
+    """Encoder, layers of memory and running moments; see the module for the equations.
 
     Parameters
     ----------
-    mode, n_heads, d_key, d_value, seed
-        Those of the heads.
+    mode, n_heads, d_key, d_value
+        Those of the heads; ``mode=None`` means no heads.
+    memory
+        Number of complex units of the memory bank; 0 means no bank.
     n_lags
         Number of target lags in u.
+    seed
+        Seed of all layers.
     """
 
     def __init__(
         self,
-        mode: str | Mode,
+        mode: str | Mode | None,
         n_heads: int,
         d_key: int,
         d_value: int,
+        memory: int,
         n_lags: int,
         seed: int,
     ) -> None:
         self.encoder = Encoder()
-        self.heads = MultiHeadLinearAttention(mode, n_heads, d_key, d_value, seed=seed)
-        self.n_reads = self.heads.n_outputs
+        # made even if there are none, so that their parameters are checked
+        heads = MultiHeadLinearAttention(
+            "gla" if mode is None else mode, n_heads, d_key, d_value, seed=seed
+        )
+        self.layers: dict[str, Layer] = {}
+        if mode is not None:
+            self.layers["head"] = heads
+        if check_int("memory", memory, 0):
+            self.layers["bank"] = MemoryBank(memory, seed=seed)
+        # name, layer, and its columns among the reads
+        self._slots: list[tuple[str, Layer, slice]] = []
+        self.n_reads = 0
+        for name, layer in self.layers.items():
+            start, self.n_reads = self.n_reads, self.n_reads + layer.n_outputs
+            self._slots.append((name, layer, slice(start, self.n_reads)))
         self.moments = RunningMoments(self.n_reads)
-        self.state = self.heads.init_state()
+        self.states = {name: layer.init_state() for name, layer in self.layers.items()}
         self._n_lags = n_lags
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
 
-    @property
-    def n_features(self) -> int:
-        """Number p of features that ``compute`` gives."""
-        return self.n_reads + 1 + self._lags_in + len(self.encoder)
-
     def names(self) -> list[str]:
         """What each feature of the readout is [p]."""
         return [
-            *(
-                f"read {i // self.heads.d_value}.{i % self.heads.d_value}"
-                for i in range(self.n_reads)
-            ),
+            *(f"{name} {i}" for name, layer in self.layers.items() for i in range(layer.n_outputs)),
             "bias",
             *(f"y lag {i + 1}" for i in range(self._lags_in)),
             *(str(name) for name in self.encoder.names),
@@ -114,30 +135,27 @@ class MemoryFeatures:
             memo.encoded = encoded
             return memo
 
-        n_reads = self.n_reads
-        first_input = n_reads + 1
-        phi = np.empty(self.n_features)
+        n_reads, n_lags = self.n_reads, self._lags_in
+        mean, divisor = self.moments.mean, self.moments.divisor
+        raw = np.empty(n_reads + len(values))
+        raw[n_reads:] = values
+        phi = np.empty(n_reads + 1 + n_lags + len(values))
         phi[n_reads] = 1.0
-        u = phi[first_input:]
-        if self._lags_in:
-            u[: self._lags_in] = lags
-        scaled = u[self._lags_in :]
-        np.subtract(values, self.moments.mean[n_reads:], out=scaled)
-        scaled /= self.moments.divisor[n_reads:]
-        np.maximum(scaled, -INPUT_LIMIT, out=scaled)
-        np.minimum(scaled, INPUT_LIMIT, out=scaled)
+        u = phi[n_reads + 1 :]
+        u[:n_lags] = lags if n_lags else 0.0
+        scaled = u[n_lags:]
+        _standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
         if not encoded.complete:
             scaled[values != values] = 0.0
 
-        raw = np.empty(n_reads + len(values))
-        raw[n_reads:] = values
-        raw[:n_reads], state = self.heads.step(u, self.state)
-        reads = phi[:n_reads]
-        np.subtract(raw[:n_reads], self.moments.mean[:n_reads], out=reads)
-        reads /= self.moments.divisor[:n_reads]
-        np.maximum(reads, -READ_LIMIT, out=reads)
-        np.minimum(reads, READ_LIMIT, out=reads)
-        return Step(key, encoded, raw, phi, state)
+        states = {}
+        for name, layer, columns in self._slots:
+            raw[columns], states[name] = layer.step(u, self.states[name])
+        if n_reads:
+            _standardise(
+                raw[:n_reads], mean[:n_reads], divisor[:n_reads], READ_LIMIT, phi[:n_reads]
+            )
+        return Step(key, encoded, raw, phi, states)
 
     def commit(self, step: Step) -> int:
         """Make a step the past; returns by how many features the next one will be longer."""
@@ -150,17 +168,19 @@ class MemoryFeatures:
             ]
             raw = np.concatenate([raw, new])
         self.moments.update(raw, complete)
-        self.state = step.state
+        self.states = step.states
         return grown
 
     def reset(self) -> None:
         """Forget the stream; moments and columns stay."""
-        self.state = self.heads.init_state()
+        self.states = {name: layer.init_state() for name, layer in self.layers.items()}
 
     def _grow(self, new: Mapping[Hashable, float]) -> int:
         n_lags = self._n_lags - self._lags_in
         columns = self.encoder.extend(new)
-        self.heads.add_inputs([f"lag:{i + 1}" for i in range(n_lags)] + columns)
+        inputs = [f"lag:{i + 1}" for i in range(n_lags)] + columns
+        for layer in self.layers.values():
+            layer.add_inputs(inputs)
         self.moments.append(len(columns))
         self._lags_in = self._n_lags
         return n_lags + len(columns)

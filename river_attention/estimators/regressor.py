@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from river import base
 from river.utils import pretty
 
@@ -20,7 +19,7 @@ from .._validation import (
 )
 from ..modes import Mode
 from ..readout import RecursiveLeastSquares, Target
-from ._base import BlockMixin, MemoMixin, resolve_seed
+from ._base import BlockMixin, StreamMixin, resolve_seed
 from ._features import MemoryFeatures, Step
 
 PRIOR_VARIANCE_READS = 0.01
@@ -28,7 +27,7 @@ PRIOR_VARIANCE_SKIP = 0.03
 LEAK = 8
 
 
-class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor):
+class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegressor):
     r"""Regression on a stream with a memory of its past.
 
     .. math::
@@ -37,8 +36,9 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
         \varphi_t = [\mathrm{std}(o_t),\ 1,\ u_t], \qquad u_t = [y \text{ lags},\ \hat x_t]
 
     The input u_t — features standardised online and the last targets — is written into the state of
-    linear attention heads, whose reads o_t join it as features of a robust recursive least squares
-    readout. It learns steps from the last target, in units of a robust running scale s_r.
+    linear attention heads and a bank of damped oscillators, whose reads o_t join it as features of
+    a robust recursive least squares readout. It learns steps from the last target, in units of a
+    robust running scale s_r.
 
     Nothing has to be scaled or lagged by hand: put no scaler in front. Features may appear,
     vanish and be missing; dates become calendar features. Predictions stay within the range of the
@@ -48,14 +48,16 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
     Parameters
     ----------
     mode
-        Attention mode: "gla" (one gate per head), "gla_vector" (one per key dimension), or a mode
-        object.
+        Name of an attention mode (see :data:`river_attention.modes.NAMED`), a mode object, or None
+        for no heads.
     n_heads
         Number of heads; their time constants are spread from 1 to 64 steps.
     d_key
         Key dimension per head.
     d_value
         Value dimension per head.
+    memory
+        Number of complex units of the memory bank; 0 for none.
     n_lags
         Number of past targets in the input; 0 for none.
     readout
@@ -76,7 +78,9 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
     Attributes
     ----------
     state_
-        State of the heads [n_heads, d_key, d_value].
+        State of the heads, one array whose shape the mode decides; None without heads.
+    bank_state_
+        State of the memory bank [memory], complex; None without bank.
 
     Examples
     --------
@@ -89,10 +93,11 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
 
     def __init__(
         self,
-        mode: str | Mode = "gla",
+        mode: str | Mode | None = "gated_delta_net",
         n_heads: int = 4,
         d_key: int = 4,
         d_value: int = 4,
+        memory: int = 16,
         n_lags: int = 6,
         readout: str = "rls",
         forgetting_factor: float = 0.998,
@@ -105,6 +110,7 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
         self.n_heads = n_heads
         self.d_key = d_key
         self.d_value = d_value
+        self.memory = memory
         self.n_lags = n_lags
         self.readout = check_choice("readout", readout, ("rls",))
         self.forgetting_factor = forgetting_factor
@@ -115,7 +121,13 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
         if delta is not None:
             check_number("delta", delta, above=0.0)
         self._features = MemoryFeatures(
-            mode, n_heads, d_key, d_value, check_int("n_lags", n_lags, 0), resolve_seed(seed)
+            mode,
+            n_heads,
+            d_key,
+            d_value,
+            memory,
+            check_int("n_lags", n_lags, 0),
+            resolve_seed(seed),
         )
         self._target = Target(prior, n_lags)
         variance = PRIOR_VARIANCE_READS if delta is None else delta
@@ -128,18 +140,14 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {}
-        yield {"mode": "gla_vector", "prior": "mean"}
+        yield {"mode": "gla_vector", "memory": 0, "prior": "mean"}
+        yield {"mode": None, "memory": 2}
         yield {"n_heads": 1, "n_lags": 0, "huber": False}
         yield {"d_key": 2, "d_value": 3, "forgetting_factor": 1.0, "delta": 0.1, "prior": "zero"}
 
     @property
     def _skip_variance(self) -> float:
         return PRIOR_VARIANCE_SKIP if self.delta is None else self.delta
-
-    @property
-    def state_(self) -> NDArray[np.float64]:
-        """State of the heads."""
-        return self._features.state
 
     def _step(self, x: Mapping[Any, Any]) -> Step:
         self._memo = step = self._features.compute(x, self._target.lags, self._memo)
@@ -210,7 +218,10 @@ class StreamingAttentionRegressor(MemoMixin, BlockMixin, base.MiniBatchRegressor
                 f"Prediction: {self.predict_one(x):,.5f}",
                 f"Anchor ({self.prior}): {target.anchor:,.5f}",
                 f"Scale of the target: {target.scale:,.5f}",
-                f"Norm of the state: {np.linalg.norm(self.state_):,.5f}",
+                *(
+                    f"Norm of the state ({name}): {np.linalg.norm(state):,.5f}"
+                    for name, state in self._features.states.items()
+                ),
                 "",
                 table,
             ]

@@ -12,10 +12,10 @@ from river import base
 from .._validation import check_number, check_target, check_weight
 from ..encoding import Encoder
 from ..readout import RecursiveLeastSquares
-from ._base import BlockMixin
+from ._base import BlockMixin, ConfigMixin
 
 
-class RLSRegressor(BlockMixin, base.MiniBatchRegressor):
+class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
     r"""Linear regression by recursive least squares.
 
     .. math::

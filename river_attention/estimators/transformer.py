@@ -6,24 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from river import base
 
-from .._validation import check_int
 from ..modes import Mode
 from . import _frames
-from ._base import MemoMixin, resolve_seed
+from ._base import StreamMixin, resolve_seed
 from ._features import MemoryFeatures, Step
 
 
 class AttentionTransformer(
-    MemoMixin, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer
+    StreamMixin, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer
 ):
-    r"""What linear attention heads remember of the stream, as features for any river model.
+    r"""What a temporal memory holds of the stream, as features for any river model.
 
     .. math::
 
-        (o_t, S_t) = \text{heads}(\hat x_t, S_{t-1}), \qquad
+        (o_t, S_t) = \text{layers}(\hat x_t, S_{t-1}), \qquad
         \texttt{attn\_}i = \mathrm{clip}\bigl((o_{t,i} - m_i) / s_i,\ \pm 5\bigr)
 
     Inputs are standardised online, and so are the outputs: no scaler is needed in front or behind.
@@ -38,13 +36,16 @@ class AttentionTransformer(
     Parameters
     ----------
     mode
-        Name of an attention mode, or a mode object.
+        Name of an attention mode, a mode object, or None for no heads.
     n_heads
         Number of heads.
     d_key
         Key dimension per head.
     d_value
-        Value dimension per head; there are n_heads · d_value outputs.
+        Value dimension per head.
+    memory
+        Number of complex units of the memory bank; 0 for none. There are n_heads · d_value outputs
+        of the heads and 4 for each unit.
     prefix
         What the names of the outputs begin with.
     seed
@@ -53,13 +54,15 @@ class AttentionTransformer(
     Attributes
     ----------
     state_
-        State of the heads [n_heads, d_key, d_value].
+        State of the heads, one array whose shape the mode decides; None without heads.
+    bank_state_
+        State of the memory bank [memory], complex; None without bank.
 
     Examples
     --------
     >>> from river import datasets, linear_model
     >>> from river_attention import AttentionTransformer
-    >>> memory = AttentionTransformer(n_heads=2, d_value=1)
+    >>> memory = AttentionTransformer(n_heads=2, d_value=1, memory=0)
     >>> for x, y in datasets.TrumpApproval().take(50):
     ...     memory.learn_one(x)
     >>> sorted(memory.transform_one(x))
@@ -69,10 +72,11 @@ class AttentionTransformer(
 
     def __init__(
         self,
-        mode: str | Mode = "gla",
+        mode: str | Mode | None = "gated_delta_net",
         n_heads: int = 4,
         d_key: int = 4,
         d_value: int = 4,
+        memory: int = 16,
         prefix: str = "attn_",
         seed: int | None = 42,
     ) -> None:
@@ -80,13 +84,13 @@ class AttentionTransformer(
         self.n_heads = n_heads
         self.d_key = d_key
         self.d_value = d_value
+        self.memory = memory
         self.prefix = prefix
         self.seed = seed
         if not isinstance(prefix, str):
             raise ValueError(f"prefix={prefix!r}: must be a string")
-        check_int("n_heads", n_heads, 1)
         self._features = MemoryFeatures(
-            mode, n_heads, d_key, d_value, n_lags=0, seed=resolve_seed(seed)
+            mode, n_heads, d_key, d_value, memory, n_lags=0, seed=resolve_seed(seed)
         )
         self._names = [f"{prefix}{i}" for i in range(self._features.n_reads)]
         self._memo: Step | None = None
@@ -94,13 +98,9 @@ class AttentionTransformer(
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {}
-        yield {"mode": "gla_vector", "prefix": "memory_"}
+        yield {"mode": "gla_vector", "memory": 0, "prefix": "memory_"}
         yield {"n_heads": 1, "d_key": 2, "d_value": 3}
-
-    @property
-    def state_(self) -> NDArray[np.float64]:
-        """State of the heads."""
-        return self._features.state
+        yield {"mode": None, "memory": 4}
 
     def _step(self, x: Mapping[Any, Any]) -> Step:
         self._memo = step = self._features.compute(x, _NO_LAGS, self._memo)

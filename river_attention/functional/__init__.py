@@ -1,9 +1,41 @@
 """Recurrences as pure functions on arrays: ``[T, H, d]`` in, ``([T, H, d], final state)`` out.
 
-No classes, no river, NumPy only. All of them run on one scan over time.
+No classes, no river, NumPy only. All of them run on one scan over time; carrying the final state
+into the next call equals one long call.
 """
 
-from ._linear import gated_linear_attention
-from ._scan import linear_step, scan
+from .additive import (
+    gated_linear_attention,
+    hgrn,
+    hgrn2,
+    kernel_linear_attention,
+    mlstm,
+    retention,
+    rg_lru,
+    rwkv6,
+)
+from .delta import (
+    delta_rule,
+    dplr,
+    gated_delta_product,
+    gated_delta_rule,
+    log_linear_attention,
+    rwkv7,
+)
 
-__all__ = ["gated_linear_attention", "linear_step", "scan"]
+__all__ = [
+    "delta_rule",
+    "dplr",
+    "gated_delta_product",
+    "gated_delta_rule",
+    "gated_linear_attention",
+    "hgrn",
+    "hgrn2",
+    "kernel_linear_attention",
+    "log_linear_attention",
+    "mlstm",
+    "retention",
+    "rg_lru",
+    "rwkv6",
+    "rwkv7",
+]

@@ -22,18 +22,18 @@ from numpy.typing import NDArray
 
 from .._validation import check_int
 from ..encoding import generator
-from ..functional import scan
-from ..modes import Mode, resolve
+from ..functional._scan import scan
+from ..modes import Mode, Projection, resolve
 
 Array = NDArray[np.float64]
 
 LONGEST_TIME_CONSTANT = 64.0
 
 
-def time_constants(n_heads: int) -> Array:
-    """Time constants of the heads in steps [H], log-spaced from 1 to 64.
+def time_constants(n_heads: int, shortest: float = 1.0) -> Array:
+    """Time constants of the heads in steps [H], log-spaced from ``shortest`` to 64.
 
-    A single head takes the middle of that range, 8 steps.
+    A single head takes the geometric middle of that range.
 
     Examples
     --------
@@ -41,8 +41,8 @@ def time_constants(n_heads: int) -> Array:
     ([1.0, 4.0, 16.0, 64.0], [8.0])
     """
     if n_heads == 1:
-        return np.array([math.sqrt(LONGEST_TIME_CONSTANT)])
-    return np.geomspace(1.0, LONGEST_TIME_CONSTANT, n_heads)
+        return np.array([math.sqrt(shortest * LONGEST_TIME_CONSTANT)])
+    return np.geomspace(shortest, LONGEST_TIME_CONSTANT, n_heads)
 
 
 class MultiHeadLinearAttention:
@@ -90,6 +90,7 @@ class MultiHeadLinearAttention:
         self.d_key = check_int("d_key", d_key, 1)
         self.d_value = check_int("d_value", d_value, 1)
         self.seed = seed
+        self.mode.check(self.n_heads, self.d_key, self.d_value)
         projections = self.mode.projections(self.d_key, self.d_value)
         self._slices: list[tuple[slice, tuple[int, ...]]] = []
         gains, biases = [], []
@@ -99,20 +100,20 @@ class MultiHeadLinearAttention:
             self._slices.append((slice(start, start + n_rows), (self.n_heads, *block.shape)))
             start += n_rows
             gains.append(np.full(n_rows, block.gain))
-            biases.append(self._bias(block.bias, block.name, block.shape))
+            biases.append(self._bias(block))
         self._gain = np.concatenate(gains)
         self.bias = np.concatenate(biases)
         self.weights = np.zeros((start, 0))
         self.add_inputs([f"position:{i}" for i in range(check_int("n_inputs", n_inputs, 0))])
 
-    def _bias(self, kind: str, name: str, shape: tuple[int, int]) -> Array:
-        per_head = math.prod(shape)
-        if kind == "normal":
-            return generator(self.seed, "heads", "bias", name).normal(size=self.n_heads * per_head)
-        if kind == "time_constant":
-            decay = np.exp(-1.0 / time_constants(self.n_heads))
-            return np.repeat(np.log(decay / (1.0 - decay)), per_head)
-        return np.zeros(self.n_heads * per_head)
+    def _bias(self, block: Projection) -> Array:
+        shape = (self.n_heads, *block.shape)
+        if block.bias == "zero":
+            return np.zeros(math.prod(shape))
+        if block.bias == "normal":
+            return generator(self.seed, "heads", "bias", block.name).normal(size=math.prod(shape))
+        tau = time_constants(self.n_heads, self.mode.shortest_time_constant)
+        return np.broadcast_to(block.bias(tau[:, None, None]), shape).astype(float).ravel()
 
     @property
     def n_inputs(self) -> int:
@@ -136,7 +137,7 @@ class MultiHeadLinearAttention:
 
     def init_state(self) -> Array:
         """The state before the first step: zeros."""
-        return np.zeros(self.mode.state_shape(self.n_heads, self.d_key, self.d_value))
+        return self.mode.init_state(self.n_heads, self.d_key, self.d_value)
 
     def step(self, x: Array, state: Array) -> tuple[Array, Array]:
         """One step: input [d] and state to read [H · d_value] and new state."""

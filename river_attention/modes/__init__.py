@@ -4,14 +4,38 @@ A mode is data for the one recurrence of :mod:`river_attention.functional`: it n
 projections it needs and turns them into decay, key, value and query.
 """
 
+import inspect
+from typing import Any
+
+import numpy as np
+
 from ._base import Mode, Projection
-from .gla import GLA
+from .additive import GLA, HGRN2, MLSTM, RWKV, LinearAttention, RetNet
+from .delta import KDA, RWKV7, DeltaNet, DeltaProduct, GatedDeltaNet
+from .diagonal import LRU, Hawk
+from .log_linear import LogLinear
 
 NAMED: dict[str, Mode] = {
+    "retnet": RetNet(),
+    "hawk": Hawk(),
     "gla": GLA(gate="scalar"),
     "gla_vector": GLA(gate="vector"),
+    "delta_net": DeltaNet(),
+    "gated_delta_net": GatedDeltaNet(),
+    "rwkv": RWKV(),
+    "mlstm": MLSTM(),
+    "delta_product": DeltaProduct(),
+    "rwkv7": RWKV7(),
+    "hgrn2": HGRN2(),
+    "log_linear": LogLinear(),
+    "kda": KDA(),
+    "linear": LinearAttention(),
+    "lru": LRU(),
 }
 """Every mode that can be given by name."""
+
+CLASSES: dict[str, type[Mode]] = {type(mode).__name__: type(mode) for mode in NAMED.values()}
+"""The classes of the modes by their names."""
 
 
 def resolve(mode: str | Mode) -> Mode:
@@ -25,13 +49,85 @@ def resolve(mode: str | Mode) -> Mode:
     Examples
     --------
     >>> resolve("gla_vector")
-    GLA(gate='vector')
+    GLA(gate='vector', read='after')
     """
     if isinstance(mode, Mode):
         return mode
     if not isinstance(mode, str) or mode not in NAMED:
-        raise ValueError(f"mode={mode!r}: must be one of {', '.join(map(repr, NAMED))}")
+        raise ValueError(
+            f"mode={mode!r}: must be a mode object or one of {', '.join(map(repr, NAMED))}"
+        )
     return NAMED[mode]
 
 
-__all__ = ["GLA", "NAMED", "Mode", "Projection", "resolve"]
+def to_plain(value: Any) -> Any:
+    """A parameter as data that JSON can hold: a mode as a dict of its class and parameters.
+
+    Examples
+    --------
+    >>> to_plain(LogLinear(inner=RetNet(gamma=(0.9, 0.99)), max_levels=8))["inner"]["gamma"]
+    [0.9, 0.99]
+    """
+    if isinstance(value, Mode):
+        names = inspect.signature(type(value)).parameters
+        return {"class": type(value).__name__} | {
+            name: to_plain(getattr(value, name)) for name in names
+        }
+    if isinstance(value, tuple):
+        return [to_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def from_plain(value: Any) -> Any:
+    """The parameter that ``to_plain`` turned into data.
+
+    Raises
+    ------
+    ValueError
+        If a mode has an unknown class or parameter.
+
+    Examples
+    --------
+    >>> from_plain({"class": "GLA", "gate": "vector"})
+    GLA(gate='vector', read='after')
+    """
+    if isinstance(value, list):
+        return tuple(from_plain(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    config = dict(value)
+    name = config.pop("class", None)
+    if not isinstance(name, str) or name not in CLASSES:
+        raise ValueError(f"class={name!r} of a mode: must be one of {', '.join(CLASSES)}")
+    allowed = inspect.signature(CLASSES[name]).parameters
+    for key in config:
+        if key not in allowed:
+            raise ValueError(
+                f"unknown key {key!r} for {name}: allowed are {', '.join(allowed) or 'none'}"
+            )
+    return CLASSES[name](**{key: from_plain(item) for key, item in config.items()})
+
+
+__all__ = [
+    "CLASSES",
+    "GLA",
+    "HGRN2",
+    "KDA",
+    "LRU",
+    "MLSTM",
+    "NAMED",
+    "RWKV",
+    "RWKV7",
+    "DeltaNet",
+    "DeltaProduct",
+    "GatedDeltaNet",
+    "Hawk",
+    "LinearAttention",
+    "LogLinear",
+    "Mode",
+    "Projection",
+    "RetNet",
+    "from_plain",
+    "resolve",
+    "to_plain",
+]

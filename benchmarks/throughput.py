@@ -4,7 +4,10 @@ A step is `predict_one` and `learn_one`. The models take turns in short rounds o
 each is compared with the reference of the same round: on a machine whose speed varies the ratios
 hold still where the times do not.
 
+Every attention mode runs with 4 heads of d_key 4 and d_value 4 and without the memory bank.
+
     python benchmarks/throughput.py [--rounds 40] [--steps 500] [--features 10] [--profile]
+                                    [--json FILE]
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ from __future__ import annotations
 import argparse
 import cProfile
 import gc
+import json
 import pstats
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,7 @@ from river import base, compose, linear_model, preprocessing
 
 from river_attention import RLSRegressor, StreamingAttentionRegressor
 from river_attention._progress import ProgressBar
+from river_attention.modes import NAMED, DeltaProduct
 
 REFERENCE = "river StandardScaler | LinearRegression"
 
@@ -35,12 +41,12 @@ def build_models() -> dict[str, Model]:
     return {
         REFERENCE: preprocessing.StandardScaler() | linear_model.LinearRegression(),
         "StreamingAttentionRegressor()": StreamingAttentionRegressor(),
-        'StreamingAttentionRegressor(mode="gla_vector")': StreamingAttentionRegressor(
-            mode="gla_vector"
-        ),
-        "StreamingAttentionRegressor(n_heads=1)": StreamingAttentionRegressor(n_heads=1),
-        "StreamingAttentionRegressor(n_lags=0)": StreamingAttentionRegressor(n_lags=0),
         "RLSRegressor()": RLSRegressor(),
+        **{name: StreamingAttentionRegressor(mode=name, memory=0) for name in NAMED},
+        "delta_product, n = 4": StreamingAttentionRegressor(
+            mode=DeltaProduct(n_compositions=4), memory=0
+        ),
+        "no heads": StreamingAttentionRegressor(mode=None, memory=0),
     }
 
 
@@ -91,16 +97,22 @@ def measure(rounds: int, steps: int, n_features: int, seed: int = 0) -> dict[str
 def table(seconds: dict[str, np.ndarray]) -> str:
     """Return medians and the range from the 10th to the 90th percentile as a Markdown table."""
     lines = [
-        "| model | µs per step | multiple of the reference | 10–90 % |",
-        "| --- | ---: | ---: | ---: |",
+        "| model | µs per step | multiple of the reference | 10–90 % | multiple of gla |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, times in seconds.items():
         low, middle, high = np.percentile(times / seconds[REFERENCE], [10, 50, 90])
         label = name.replace("|", "\\|")
         lines.append(
-            f"| {label} | {1e6 * np.median(times):.1f} | {middle:.2f} | {low:.2f}–{high:.2f} |"
+            f"| {label} | {1e6 * np.median(times):.1f} | {middle:.2f} | {low:.2f}–{high:.2f} "
+            f"| {ratio(seconds, name, 'gla'):.2f} |"
         )
     return "\n".join(lines)
+
+
+def ratio(seconds: dict[str, np.ndarray], name: str, other: str) -> float:
+    """Median over the rounds of what one model costs as a multiple of another."""
+    return float(np.median(seconds[name] / seconds[other]))
 
 
 def profile(steps: int, n_features: int) -> None:
@@ -121,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=500, help="steps in a turn")
     parser.add_argument("--features", type=int, default=10, help="features in a row")
     parser.add_argument("--profile", action="store_true", help="profile the default model instead")
+    parser.add_argument("--json", type=Path, help="also write the ratios to this file")
     arguments = parser.parse_args(argv)
     for name in ("rounds", "steps", "features"):
         if getattr(arguments, name) < 1:
@@ -128,7 +141,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.profile:
         profile(arguments.rounds * arguments.steps, arguments.features)
     else:
-        print(table(measure(arguments.rounds, arguments.steps, arguments.features)))
+        seconds = measure(arguments.rounds, arguments.steps, arguments.features)
+        print(table(seconds))
+        if arguments.json:
+            ratios = {
+                name: {
+                    "multiple of the reference": round(ratio(seconds, name, REFERENCE), 2),
+                    "multiple of gla": round(ratio(seconds, name, "gla"), 2),
+                }
+                for name in seconds
+            }
+            arguments.json.write_text(json.dumps(ratios, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -121,3 +121,26 @@ def _fingerprint(model: Any) -> bytes:
 def fingerprint():
     """The pickle of a model; the same bytes for models that are equal to the last bit."""
     return _fingerprint
+
+
+@pytest.fixture(scope="session")
+def recursions():
+    """All recursive least squares of a regressor, by name."""
+
+    def find(model):
+        return {"rls": model._rls} if hasattr(model, "_rls") else model._readout.least_squares
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def learned(recursions):
+    """What the readouts of a regressor know: weights, and optionally P, bit by bit."""
+
+    def state(model, covariance=True):
+        return {
+            name: (rls.weights.tobytes(), rls.covariance.tobytes() if covariance else b"")
+            for name, rls in recursions(model).items()
+        }
+
+    return state

@@ -536,10 +536,10 @@ def test_the_guard_lets_predictions_leave_the_range_by_its_width_and_no_more(
     model = train(make_attention(), stream())
     targets_seen = [y for _, y in stream()]
     low, high = min(targets_seen), max(targets_seen)
-    model._rls.predict = lambda phi: 1e9
-    assert model.predict_one({"a": 1.0}) == high + (high - low)
-    model._rls.predict = lambda phi: -1e9
-    assert model.predict_one({"a": 1.0}) == low - (high - low)
+    for extreme, limit in ((1e9, high + (high - low)), (-1e9, low - (high - low))):
+        model._readout.predict = lambda inputs, r=extreme: (r, np.array([r]))
+        model._memo = None
+        assert model.predict_one({"a": 1.0}) == limit
 
 
 # --- whole streams
@@ -636,6 +636,6 @@ def test_a_target_that_jumps_far_away_and_back_is_harmless(make_regressor, jump)
 @pytest.mark.parametrize("jump", JUMPS)
 def test_after_a_jump_there_and_back_the_default_works_again(jump):
     rows = list(signal(2000))
-    errors = errors_on(StreamingAttentionRegressor(memory=0), with_a_jump(rows, jump))
+    errors = errors_on(StreamingAttentionRegressor(), with_a_jump(rows, jump))
     # the deviation of the targets takes thousands of rows to forget a jump by 250 000 of them
     assert np.mean(errors[-200:]) < 2.0 * persistence_error(rows[-200:])

@@ -252,15 +252,17 @@ def test_the_model_learns_in_units_of_the_scale_that_its_prediction_used(
         if target.scale > 0.0:
             expected.append((y - target.anchor) / target.scale)
         model.learn_one(x, y)
-    assert len(learned) >= 57
-    assert learned == expected
+    assert len(expected) >= 57
+    # every readout inside gets the same label
+    n_readouts = len(learned) // len(expected)
+    assert learned == [r for r in expected for _ in range(n_readouts)]
 
 
-def test_the_model_does_not_train_while_the_target_is_constant(make_attention, stream):
+def test_the_model_does_not_train_while_the_target_is_constant(make_attention, stream, recursions):
     model = make_attention()
     for x, _ in stream():
         model.learn_one(x, 7.0)
-    assert model._rls._n_updates == 0
+    assert all(rls._n_updates == 0 for rls in recursions(model).values())
     # whatever the prior, the guard knows of no other value
     assert model.predict_one(stream()[0][0]) == 7.0
 

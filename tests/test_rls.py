@@ -348,3 +348,190 @@ def test_weights_stay_finite_whatever_the_input(rows, forgetting_factor, leak, h
         rls.update(np.array(phi), y, w)
         assert np.isfinite(rls.weights).all()
         assert np.isfinite(rls.covariance).all()
+
+
+# --- several targets
+
+
+def several(n_rows=120, n_targets=3, seed=0):
+    X, _, w = problem(n_rows, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    Y = X @ rng.normal(size=(X.shape[1], n_targets)) + 0.3 * rng.normal(size=(n_rows, n_targets))
+    return X, Y, w
+
+
+@pytest.mark.parametrize("name", ["lam1_multi", "lam099_sw_multi"])
+def test_several_targets_are_those_of_the_reference_file(name):
+    path = GOLDEN / f"rls__{name}.npz"
+    if not path.exists():
+        pytest.skip("no reference files beside this repository")
+    z = np.load(path)
+    n_rows, n_features = z["X"].shape
+    sample_weight = z["sample_weight"] if "sample_weight" in z else np.ones(n_rows)
+    rls = RecursiveLeastSquares(float(z["lam"]), np.full(n_features, float(z["delta"])))
+    rows = zip(z["X"], z["y"], sample_weight, z["weights"], z["prior_prediction"], strict=True)
+    largest = np.abs(z["prior_prediction"]).max()
+    for phi, y, w, weights, prediction in rows:
+        np.testing.assert_allclose(rls.update(phi, y, w), prediction, rtol=0, atol=1e-9 * largest)
+        assert_close(rls.weights, weights)
+    assert_close(rls.covariance, z["final_P"])
+
+
+@pytest.mark.parametrize("forgetting_factor", [1.0, 0.95])
+@pytest.mark.parametrize("delta", [0.03, 100.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weights_for_several_targets_are_those_of_ridge_regression(
+    forgetting_factor, delta, weighted
+):
+    X, Y, w = several()
+    w = w if weighted else np.ones(len(Y))
+    rls = RecursiveLeastSquares(forgetting_factor, np.full(4, delta))
+    for t in range(len(Y)):
+        before = rls.predict(X[t])
+        assert np.array_equal(rls.update(X[t], Y[t], w[t]), before if t else np.zeros(3))
+    weights, covariance = ridge(X, Y, w, forgetting_factor, delta)
+    assert_close(rls.weights, weights)
+    assert_close(rls.covariance, covariance)
+
+
+@pytest.mark.parametrize("leak", [0, 8])
+def test_several_targets_share_what_each_alone_would_learn(leak):
+    X, Y, w = several(400)
+    together = RecursiveLeastSquares(0.95, np.ones(4), leak=leak)
+    alone = [RecursiveLeastSquares(0.95, np.ones(4), leak=leak) for _ in range(3)]
+    for phi, y, weight in zip(X, Y, w, strict=True):
+        together.update(phi, y, weight)
+        for rls, target in zip(alone, y.tolist(), strict=True):
+            rls.update(phi, target, weight)
+    assert_close(together.weights, np.column_stack([rls.weights for rls in alone]))
+    for rls in alone:
+        assert np.array_equal(together.covariance, rls.covariance)
+
+
+def test_the_huber_weight_of_several_targets_is_that_of_their_root_mean_square():
+    X, Y, _ = several(300)
+    Y[::10] += 100.0
+    robust = RecursiveLeastSquares(0.99, np.ones(4), huber=True)
+    errors = [y - robust.update(phi, y) for phi, y in zip(X, Y, strict=True)]
+    sizes = np.sqrt((np.array(errors) ** 2).mean(axis=1))
+    weighted = RecursiveLeastSquares(0.99, np.ones(4))
+    for phi, y, omega in zip(X, Y, huber_weights(sizes), strict=True):
+        weighted.update(phi, y, omega)
+    assert_close(robust.weights, weighted.weights)
+
+
+def test_one_target_in_an_array_is_as_one_target():
+    X, Y, w = several()
+    scalar, vector = (RecursiveLeastSquares(0.99, np.ones(4), leak=8, huber=True) for _ in range(2))
+    for phi, y, weight in zip(X, Y[:, :1], w, strict=True):
+        scalar.update(phi, float(y[0]), weight)
+        vector.update(phi, y, weight)
+    assert vector.weights.shape == (4, 1)
+    assert_close(vector.weights[:, 0], scalar.weights)
+
+
+def test_features_appended_later_serve_all_targets():
+    X, Y, w = several()
+    X[:50, 2:] = 0.0
+    whole, grown = RecursiveLeastSquares(1.0, np.full(4, 2.0)), RecursiveLeastSquares(1.0, 2.0)
+    for t in range(len(Y)):
+        whole.update(X[t], Y[t], w[t])
+        grown.update(X[t, : 2 if t < 50 else 4], Y[t], w[t])
+    assert_close(grown.weights, whole.weights, 1e-12)
+
+
+def test_several_targets_after_one_are_refused():
+    rls = RecursiveLeastSquares(delta=np.ones(2))
+    rls.update(np.ones(2), 1.0)
+    with pytest.raises(ValueError, match=r"y has shape \(3,\)"):
+        rls.update(np.ones(2), np.ones(3))
+
+
+@pytest.mark.parametrize("y", [1.0, np.ones(1), np.ones(2), np.ones(4)])
+def test_another_number_of_targets_is_refused(y):
+    rls = RecursiveLeastSquares(delta=np.ones(2))
+    rls.update(np.ones(2), np.ones(3))
+    with pytest.raises(ValueError, match="y has shape"):
+        rls.update(np.ones(2), y)
+
+
+@pytest.mark.parametrize("y", [1.0, np.ones(1), np.ones(2), np.ones(4)])
+def test_what_is_refused_teaches_nothing(y):
+    rls = RecursiveLeastSquares(0.9, np.ones(2))
+    rls.update(np.ones(2), np.arange(3.0))
+    weights, covariance = rls.weights, rls.covariance
+    with pytest.raises(ValueError, match="y has shape"):
+        rls.update(np.ones(2), y)
+    assert np.array_equal(rls.weights, weights)
+    assert np.array_equal(rls.covariance, covariance)
+
+
+def test_a_target_that_is_not_finite_teaches_none_of_them():
+    rls = RecursiveLeastSquares(1.0, np.ones(2))
+    rls.update(np.ones(2), np.ones(3))
+    before = rls.weights
+    rls.update(np.ones(2), np.array([1e308, np.inf, 0.0]))
+    assert np.array_equal(rls.weights, before)
+
+
+def test_targets_of_extreme_size_leave_the_weights_finite():
+    rls = RecursiveLeastSquares(0.9, np.ones(2), leak=1, huber=True)
+    with np.errstate(over="raise", invalid="raise"):
+        for _ in range(20):
+            rls.update(np.array([1e100, 1.0]), np.array([1e100, -1e100, 1.0]))
+    assert np.isfinite(rls.weights).all()
+
+
+# --- uncertainty
+
+
+def test_the_spread_is_the_variance_of_the_prediction():
+    X, y, w = problem()
+    rls = RecursiveLeastSquares(0.99, [0.01, 1.0, 5.0, 100.0], leak=8)
+    for phi, target, weight in zip(X, y, w, strict=True):
+        expected = phi @ rls.covariance @ phi
+        assert abs(rls.spread(phi) - expected) < 1e-10 * expected
+        rls.update(phi, target, weight)
+
+
+def test_the_spread_of_a_model_without_features_is_zero():
+    assert RecursiveLeastSquares().spread(np.ones(3)) == 0.0
+
+
+def test_features_not_known_yet_do_not_count_in_the_spread():
+    rls = RecursiveLeastSquares(delta=1.0)
+    rls.update(np.array([1.0, 2.0]), 3.0)
+    assert rls.spread(np.array([1.0, 2.0, 1e9])) == rls.spread(np.array([1.0, 2.0]))
+
+
+def test_the_spread_changes_nothing():
+    X, y, _ = problem(10)
+    rls = RecursiveLeastSquares(0.9, np.ones(4))
+    for phi, target in zip(X, y, strict=True):
+        rls.update(phi, target)
+    before = rls.covariance
+    rls.spread(X[0])
+    assert np.array_equal(rls.covariance, before)
+
+
+def test_the_prior_may_differ_from_feature_to_feature():
+    prior = np.array([0.01, 1.0, 5.0])
+    assert np.array_equal(RecursiveLeastSquares(delta=prior).covariance, np.diag(prior))
+
+
+@pytest.mark.parametrize("delta", [[1.0, 0.0], [1.0, -1.0], [1.0, np.nan], np.ones((2, 2)), "1,2"])
+def test_a_bad_prior_is_refused_by_name(delta):
+    with pytest.raises(ValueError, match="delta"):
+        RecursiveLeastSquares(delta=delta)
+
+
+def test_reopening_sets_back_the_covariance_and_keeps_the_weights():
+    X, y, _ = problem()
+    prior = np.array([0.01, 1.0, 5.0, 100.0])
+    rls = RecursiveLeastSquares(0.99, prior)
+    for phi, target in zip(X, y, strict=True):
+        rls.update(phi, target)
+    before = rls.weights
+    rls.reopen()
+    assert np.array_equal(rls.covariance, np.diag(prior))
+    assert np.array_equal(rls.weights, before)

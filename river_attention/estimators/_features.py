@@ -4,17 +4,18 @@ r"""From a dict to the features of the readout: the part that all estimators sha
 
     u_t = [\text{lags},\ \hat x_t], \quad
     (o_t, S_t) = \text{layers}(u_t, S_{t-1}), \quad
-    \varphi_t = [\mathrm{std}(o_t),\ 1,\ u_t]
+    \varphi_t = [\mathrm{std}(\rho_t),\ \mathrm{std}(o_t),\ 1,\ u_t]
 
 x̂ is the input standardised with the running moments of the rows before t, clipped at ±3; a
-feature that is missing, constant or new is 0. std(o) are the raw reads of all layers (heads,
-memory bank), standardised the same way, clipped at ±5. ``compute`` answers "if x came next" and
-changes nothing; ``commit`` makes it the past.
+feature that is missing, constant or new is 0. ρ are the reads of retrieval and o those of the
+other layers (heads, memory bank), standardised the same way, clipped at ±5. ``compute`` answers
+"if x came next" and changes nothing; ``commit`` makes it the past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,19 @@ from numpy.typing import NDArray
 
 from .._validation import check_int
 from ..encoding import Encoded, Encoder
-from ..layers import Layer, MemoryBank, MultiHeadLinearAttention
+from ..layers import Layer, MemoryBank, MultiHeadLinearAttention, Retrieval
 from ..modes import Mode
 from ..moments import RunningMoments
+from ..readout import Inputs, Target
 
 Array = NDArray[np.float64]
 
 INPUT_LIMIT = 3.0
 READ_LIMIT = 5.0
+_NOTHING = np.zeros(0)
 
 
+@dataclass(slots=True)
 class Step:
     """What one x would make of the memory.
 
@@ -45,20 +49,29 @@ class Step:
         Reads and input columns, not standardised.
     phi
         Features of the readout [p]: reads, 1, lags, input.
+    scaled
+        Standardised input, a part of ``phi``.
     states
-        State of every layer after this step.
+        State of every recurrent layer after this step.
+    delta, distance
+        What retrieval wants to store with the step.
+    inputs
+        The step as a readout sees it.
+    prediction, experts
+        The prediction of the readout and those of its experts; empty until it was asked.
     """
 
-    __slots__ = ("encoded", "key", "phi", "raw", "states")
-
-    def __init__(
-        self, key: bytes, encoded: Encoded, raw: Array, phi: Array, states: dict[str, Any]
-    ) -> None:
-        self.key = key
-        self.encoded = encoded
-        self.raw = raw
-        self.phi = phi
-        self.states = states
+    key: bytes
+    encoded: Encoded
+    raw: Array
+    phi: Array
+    scaled: Array
+    states: dict[str, Any]
+    delta: float
+    distance: Array
+    inputs: Inputs
+    prediction: float = 0.0
+    experts: Array = field(default_factory=lambda: _NOTHING)
 
 
 def _standardise(values: Array, mean: Array, divisor: Array, limit: float, out: Array) -> None:
@@ -78,8 +91,12 @@ class MemoryFeatures:
         Those of the heads; ``mode=None`` means no heads.
     memory
         Number of complex units of the memory bank; 0 means no bank.
+    window
+        Number of labelled steps that retrieval keeps; 0 means no retrieval.
     n_lags
         Number of target lags in u.
+    n_long
+        Number of target lags that the readout gets beside them.
     seed
         Seed of all layers.
     """
@@ -91,7 +108,9 @@ class MemoryFeatures:
         d_key: int,
         d_value: int,
         memory: int,
+        window: int,
         n_lags: int,
+        n_long: int,
         seed: int,
     ) -> None:
         self.encoder = Encoder()
@@ -104,28 +123,33 @@ class MemoryFeatures:
             self.layers["head"] = heads
         if check_int("memory", memory, 0):
             self.layers["bank"] = MemoryBank(memory, seed=seed)
-        # name, layer, and its columns among the reads
+        self.retrieval = Retrieval(window) if check_int("window", window, 0) else None
+        self.store = None if self.retrieval is None else self.retrieval.init_state()
+        # the reads of retrieval come first; then name, layer, and its columns among the reads
+        self.n_reads = 0 if self.retrieval is None else self.retrieval.n_outputs
         self._slots: list[tuple[str, Layer, slice]] = []
-        self.n_reads = 0
         for name, layer in self.layers.items():
             start, self.n_reads = self.n_reads, self.n_reads + layer.n_outputs
             self._slots.append((name, layer, slice(start, self.n_reads)))
         self.moments = RunningMoments(self.n_reads)
         self.states = {name: layer.init_state() for name, layer in self.layers.items()}
         self._n_lags = n_lags
+        self._n_long = n_long
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
 
     def names(self) -> list[str]:
         """What each feature of the readout is [p]."""
+        n_retrieved = 0 if self.retrieval is None else self.retrieval.n_outputs
         return [
+            *(f"retrieved {i}" for i in range(n_retrieved)),
             *(f"{name} {i}" for name, layer in self.layers.items() for i in range(layer.n_outputs)),
             "bias",
             *(f"y lag {i + 1}" for i in range(self._lags_in)),
             *(str(name) for name in self.encoder.names),
         ]
 
-    def compute(self, x: Mapping[Any, Any], lags: Array, memo: Step | None = None) -> Step:
+    def compute(self, x: Mapping[Any, Any], target: Target, memo: Step | None = None) -> Step:
         """The step that x would make; ``memo`` itself if that was made of the same values."""
         encoded = self.encoder.encode(x)
         values = encoded.values
@@ -142,12 +166,17 @@ class MemoryFeatures:
         phi = np.empty(n_reads + 1 + n_lags + len(values))
         phi[n_reads] = 1.0
         u = phi[n_reads + 1 :]
-        u[:n_lags] = lags if n_lags else 0.0
+        u[:n_lags] = target.lags[:n_lags]
         scaled = u[n_lags:]
         _standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
         if not encoded.complete:
             scaled[values != values] = 0.0
 
+        distance = _NOTHING
+        n_retrieved = 0
+        if self.retrieval is not None and self.store is not None:
+            n_retrieved = self.retrieval.n_outputs
+            raw[:n_retrieved], distance = self.retrieval.read(scaled, target.delta, self.store)
         states = {}
         for name, layer, columns in self._slots:
             raw[columns], states[name] = layer.step(u, self.states[name])
@@ -155,12 +184,34 @@ class MemoryFeatures:
             _standardise(
                 raw[:n_reads], mean[:n_reads], divisor[:n_reads], READ_LIMIT, phi[:n_reads]
             )
-        return Step(key, encoded, raw, phi, states)
 
-    def commit(self, step: Step) -> int:
-        """Make a step the past; returns by how many features the next one will be longer."""
+        n_long = self._n_long
+        long = np.empty(n_long + 1 + len(values))
+        long[:n_long] = target.lags[:n_long]
+        long[n_long] = 1.0
+        long[n_long + 1 :] = scaled
+        last, average = target.in_units
+        inputs = Inputs(phi, phi[n_reads:], long, raw[:n_retrieved], last, average)
+        return Step(key, encoded, raw, phi, scaled, states, target.delta, distance, inputs)
+
+    def commit(self, step: Step, residual: float | None = None) -> tuple[int, int]:
+        """Make a step the past.
+
+        Parameters
+        ----------
+        step
+            What ``compute`` gave.
+        residual
+            The label in units of the readout, for retrieval; None if there is nothing to store.
+
+        Returns
+        -------
+        How many lags and how many inputs the features gain with the next step.
+        """
+        if residual is not None and self.retrieval is not None and self.store is not None:
+            self.retrieval.store(self.store, step.scaled, step.delta, step.distance, residual)
         raw, complete = step.raw, step.encoded.complete
-        grown = 0
+        grown = (0, 0)
         if step.encoded.new or self._lags_in < self._n_lags:
             grown = self._grow(step.encoded.new)
             new = [
@@ -173,9 +224,11 @@ class MemoryFeatures:
 
     def reset(self) -> None:
         """Forget the stream; moments and columns stay."""
+        if self.retrieval is not None:
+            self.store = self.retrieval.init_state()
         self.states = {name: layer.init_state() for name, layer in self.layers.items()}
 
-    def _grow(self, new: Mapping[Hashable, float]) -> int:
+    def _grow(self, new: Mapping[Hashable, float]) -> tuple[int, int]:
         n_lags = self._n_lags - self._lags_in
         columns = self.encoder.extend(new)
         inputs = [f"lag:{i + 1}" for i in range(n_lags)] + columns
@@ -183,4 +236,4 @@ class MemoryFeatures:
             layer.add_inputs(inputs)
         self.moments.append(len(columns))
         self._lags_in = self._n_lags
-        return n_lags + len(columns)
+        return n_lags, len(columns)

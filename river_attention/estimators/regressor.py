@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from river import base
+from river import base, proba
 from river.utils import pretty
 
 from .._validation import (
@@ -17,14 +17,15 @@ from .._validation import (
     check_target,
     check_weight,
 )
+from ..layers.retrieval import METRICS, TEMPERATURES
 from ..modes import Mode
-from ..readout import RecursiveLeastSquares, Target
+from ..readout import Mixture, SingleReadout, Target
 from ._base import BlockMixin, StreamMixin, resolve_seed
 from ._features import MemoryFeatures, Step
 
-PRIOR_VARIANCE_READS = 0.01
-PRIOR_VARIANCE_SKIP = 0.03
 LEAK = 8
+_READ_NAMES = tuple(f"retrieval a={a:g} h={h:g}" for a in METRICS for h in TEMPERATURES)
+_WIDE = 1000.0
 
 
 class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegressor):
@@ -32,13 +33,15 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
 
     .. math::
 
-        \hat y_t = y_{t-1} + s_r\, w^\top \varphi_t, \qquad
-        \varphi_t = [\mathrm{std}(o_t),\ 1,\ u_t], \qquad u_t = [y \text{ lags},\ \hat x_t]
+        \hat y_t = y_{t-1} + s_r \sum_k p_k\, \hat r_{tk}, \qquad
+        \hat r_{tk} = w_k^\top \varphi_{tk} \ \text{ or } \ \rho_{tk}
 
-    The input u_t — features standardised online and the last targets — is written into the state of
-    linear attention heads and a bank of damped oscillators, whose reads o_t join it as features of
-    a robust recursive least squares readout. It learns steps from the last target, in units of a
-    robust running scale s_r.
+    The input — features standardised online and the last targets — is written into the state of
+    linear attention heads and a bank of damped oscillators. Robust recursive least squares on their
+    reads, on the input alone and on long lags are experts of a mixture, beside persistence, the
+    running mean and retrieval: softmax attention over the exact recent past, which finds seasons
+    that nobody declared. All of them learn steps from the last target, in units of a robust running
+    scale s_r.
 
     Nothing has to be scaled or lagged by hand: put no scaler in front. Features may appear,
     vanish and be missing; dates become calendar features. Predictions stay within the range of the
@@ -58,20 +61,28 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         Value dimension per head.
     memory
         Number of complex units of the memory bank; 0 for none.
+    window
+        Number of labelled steps that retrieval looks back on; 0 for no retrieval.
     n_lags
         Number of past targets in the input; 0 for none.
+    long_lags
+        Number of past targets that one more expert sees; 0 for none. Only with the mixture.
     readout
-        "rls", recursive least squares.
+        "mixture", or "rls": one recursive least squares on all features, several times cheaper.
     forgetting_factor
-        λ of the readout, in (0, 1]; 0.998 remembers about the last 500 samples.
+        λ of the readout, in (0, 1]; 0.998 remembers about the last 500 samples. The mixture takes
+        several as well, with experts for each.
     delta
-        Prior variance of the weights of the readout; None means 0.03 for bias and input and 0.01
-        for the reads.
+        Prior variance of the weights of the readout; None means 0.1 in the mixture, and in a single
+        RLS 0.03 for bias and input and 0.01 for the reads.
     huber
         Whether samples with large errors get less weight.
     prior
         What the readout corrects: "persistence" (the last target), "mean" (the running mean of the
         targets) or "zero".
+    drift_detector
+        A drift detector of river, fed with the absolute error in units of the scale. When it fires,
+        the experts are trusted alike again and learn quickly, from where they are. None for none.
     seed
         Seed of the projections; None draws a new one.
 
@@ -81,6 +92,15 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         State of the heads, one array whose shape the mode decides; None without heads.
     bank_state_
         State of the memory bank [memory], complex; None without bank.
+    expert_weights_
+        Share of each expert in the prediction, by name.
+    expert_losses_
+        Running mean of the loss of each expert, by name.
+    retrieved_
+        The past steps that looked most like the last one: (how many labelled steps before it, share
+        of the attention), strongest first.
+    n_drifts_
+        How often the drift detector fired.
 
     Examples
     --------
@@ -88,7 +108,13 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
     >>> from river_attention import StreamingAttentionRegressor
     >>> model = StreamingAttentionRegressor()
     >>> evaluate.progressive_val_score(datasets.TrumpApproval(), model, metrics.MAE())
-    MAE: 0.22...
+    MAE: 0.19...
+
+    A prediction with its uncertainty:
+
+    >>> x, y = next(iter(datasets.TrumpApproval()))
+    >>> model.predict_one(x, with_dist=True).sigma < 1.0
+    True
     """
 
     def __init__(
@@ -98,12 +124,15 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         d_key: int = 4,
         d_value: int = 4,
         memory: int = 16,
+        window: int = 1000,
         n_lags: int = 6,
-        readout: str = "rls",
-        forgetting_factor: float = 0.998,
+        long_lags: int = 50,
+        readout: str = "mixture",
+        forgetting_factor: float | tuple[float, ...] = 0.998,
         delta: float | None = None,
         huber: bool = True,
         prior: str = "persistence",
+        drift_detector: base.DriftDetector | None = None,
         seed: int | None = 42,
     ) -> None:
         self.mode = mode
@@ -111,51 +140,135 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         self.d_key = d_key
         self.d_value = d_value
         self.memory = memory
-        self.n_lags = n_lags
-        self.readout = check_choice("readout", readout, ("rls",))
+        self.window = window
+        self.n_lags = check_int("n_lags", n_lags, 0)
+        self.long_lags = check_int("long_lags", long_lags, 0)
+        self.readout = check_choice("readout", readout, ("mixture", "rls"))
         self.forgetting_factor = forgetting_factor
-        self.delta = delta
+        self.delta = None if delta is None else check_number("delta", delta, above=0.0)
         self.huber = check_bool("huber", huber)
         self.prior = prior
+        self.drift_detector = drift_detector
         self.seed = seed
-        if delta is not None:
-            check_number("delta", delta, above=0.0)
         self._features = MemoryFeatures(
             mode,
             n_heads,
             d_key,
             d_value,
             memory,
-            check_int("n_lags", n_lags, 0),
-            resolve_seed(seed),
+            window=window,
+            n_lags=n_lags,
+            n_long=long_lags if readout == "mixture" else 0,
+            seed=resolve_seed(seed),
         )
-        self._target = Target(prior, n_lags)
-        variance = PRIOR_VARIANCE_READS if delta is None else delta
-        self._rls = RecursiveLeastSquares(
-            forgetting_factor, np.full(self._features.n_reads, variance), leak=LEAK, huber=huber
-        )
-        self._rls.extend(np.full(1, self._skip_variance))
+        self._target = Target(prior, max(n_lags, long_lags if readout == "mixture" else 0))
+        self._readout = self._build_readout()
+        self._detector = self._build_detector()
+        self.n_drifts_ = 0
         self._memo: Step | None = None
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {}
-        yield {"mode": "gla_vector", "memory": 0, "prior": "mean"}
-        yield {"mode": None, "memory": 2}
-        yield {"n_heads": 1, "n_lags": 0, "huber": False}
-        yield {"d_key": 2, "d_value": 3, "forgetting_factor": 1.0, "delta": 0.1, "prior": "zero"}
+        yield {"mode": "gla_vector", "memory": 0, "window": 20, "prior": "mean"}
+        yield {"mode": None, "memory": 2, "forgetting_factor": (0.99, 1.0)}
+        yield {"n_heads": 1, "n_lags": 0, "readout": "rls", "huber": False}
+        yield {
+            "mode": "gla",
+            "memory": 0,
+            "window": 0,
+            "n_lags": 0,
+            "long_lags": 0,
+            "readout": "rls",
+            "forgetting_factor": 1.0,
+            "delta": 0.1,
+            "prior": "zero",
+        }
+
+    def _build_readout(self) -> Mixture | SingleReadout:
+        factors = self.forgetting_factor
+        factors = factors if isinstance(factors, tuple) else (factors,)
+        for factor in factors:
+            check_number("forgetting_factor", factor, above=0.0, at_most=1.0)
+        if len(set(factors)) != len(factors) or not factors:
+            raise ValueError(
+                f"forgetting_factor={self.forgetting_factor!r}: must be different numbers"
+            )
+        if self.readout == "mixture":
+            return Mixture(
+                self._features.n_reads,
+                self.long_lags,
+                _READ_NAMES if self.window else (),
+                factors,
+                self.delta,
+                LEAK,
+                self.huber,
+            )
+        if len(factors) > 1:
+            raise ValueError(
+                f"forgetting_factor={self.forgetting_factor!r}: one number for readout='rls'; "
+                "several take readout='mixture'"
+            )
+        return SingleReadout(self._features.n_reads, factors[0], self.delta, LEAK, self.huber)
+
+    def _build_detector(self) -> base.DriftDetector | None:
+        detector = self.drift_detector
+        if detector is None:
+            return None
+        if isinstance(detector, base.BinaryDriftDetector) or not isinstance(
+            detector, base.DriftDetector
+        ):
+            raise ValueError(
+                f"drift_detector={detector!r}: must be a river drift detector for real numbers, "
+                "such as river.drift.ADWIN() or river.drift.PageHinkley()"
+            )
+        return detector.clone()
 
     @property
-    def _skip_variance(self) -> float:
-        return PRIOR_VARIANCE_SKIP if self.delta is None else self.delta
+    def expert_weights_(self) -> dict[str, float]:
+        """Share of each expert in the prediction."""
+        return self._readout.weights()
+
+    @property
+    def expert_losses_(self) -> dict[str, float]:
+        """Running mean of the loss of each expert."""
+        return self._readout.losses()
+
+    @property
+    def retrieved_(self) -> list[tuple[int, float]]:
+        """The past steps that looked most like the last labelled one."""
+        retrieval, store = self._features.retrieval, self._features.store
+        if retrieval is None or store is None:
+            return []
+        return retrieval.strongest_of_last(store)
 
     def _step(self, x: Mapping[Any, Any]) -> Step:
-        self._memo = step = self._features.compute(x, self._target.lags, self._memo)
+        self._memo = step = self._features.compute(x, self._target, self._memo)
+        if not len(step.experts):
+            step.prediction, step.experts = self._readout.predict(step.inputs)
         return step
 
-    def predict_one(self, x: dict[Any, Any]) -> float:
-        """The prediction if x came next; 0.0 before any target is known."""
-        return self._target.restore(self._rls.predict(self._step(x).phi))
+    def predict_one(self, x: dict[Any, Any], *, with_dist: bool = False) -> Any:
+        """The prediction if x came next; 0.0 before any target is known.
+
+        Parameters
+        ----------
+        x
+            Features.
+        with_dist
+            Whether to give a normal distribution instead of a number. Its standard deviation
+            comes from the errors of the experts, their disagreement and the uncertainty of their
+            weights; before anything was learned it is wide.
+        """
+        step, target = self._step(x), self._target
+        prediction = target.restore(step.prediction)
+        if not with_dist:
+            return prediction
+        if target.scale > 0.0:
+            variance = target.scale * (target.scale * self._readout.variance(step.inputs))
+        else:
+            variance = (_WIDE * max(1.0, abs(target.anchor))) ** 2
+        return proba.Gaussian._from_state(1, prediction, min(variance, 1e300), 0)
 
     def learn_one(self, x: dict[Any, Any], y: float, w: float = 1.0) -> None:
         """Learn one sample; time advances by one step.
@@ -177,15 +290,28 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
 
     def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
         step, target = self._step(x), self._target
+        residual = None
         if target.can_learn:
-            self._rls.update(step.phi, target.residual(y), w)
-        self._commit(step)
+            r = target.residual(y)
+            self._readout.update(step.inputs, step.experts, r, w)
+            if w > 0.0:
+                residual = r
+                self._watch(abs(r - step.prediction))
+        self._commit(step, residual)
         target.update(y)
 
-    def _commit(self, step: Step) -> None:
-        grown = self._features.commit(step)
-        if grown:
-            self._rls.extend(np.full(grown, self._skip_variance))
+    def _watch(self, error: float) -> None:
+        """Tell the drift detector; start over where it says so."""
+        if self._detector is not None:
+            self._detector.update(error)
+            if self._detector.drift_detected:
+                self.n_drifts_ += 1
+                self._readout.reopen()
+
+    def _commit(self, step: Step, residual: float | None = None) -> None:
+        n_lags, n_inputs = self._features.commit(step, residual)
+        if n_lags or n_inputs:
+            self._readout.extend(n_lags, n_inputs)
         self._memo = None
 
     def advance_one(self, x: dict[Any, Any]) -> None:
@@ -199,30 +325,53 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         self._memo = None
 
     def debug_one(self, x: dict[Any, Any]) -> str:
-        """How the prediction for x comes about, as text: every feature, its weight, its share."""
-        step, target = self._step(x), self._target
-        weights = self._rls.weights
-        shares = target.scale * weights * step.phi
-        order = np.argsort(-np.abs(shares), kind="stable")
-        columns = (step.phi, weights, shares)
-        table = pretty.print_table(
-            headers=["Feature", "Value", "Weight", "Contribution"],
-            columns=[
-                [name for name in self._features.names()],
-                *([f"{value:,.5f}" for value in column] for column in columns),
-            ],
-            order=order.tolist(),
-        )
-        return "\n".join(
-            [
-                f"Prediction: {self.predict_one(x):,.5f}",
-                f"Anchor ({self.prior}): {target.anchor:,.5f}",
-                f"Scale of the target: {target.scale:,.5f}",
-                *(
-                    f"Norm of the state ({name}): {np.linalg.norm(state):,.5f}"
-                    for name, state in self._features.states.items()
-                ),
+        """How the prediction for x comes about, as text.
+
+        The experts with their shares and predictions, the past steps that retrieval looks back to,
+        and every feature of the linear expert on all features with its weight and contribution.
+        """
+        step, target, features = self._step(x), self._target, self._features
+        lines = [
+            f"Prediction: {self.predict_one(x):,.5f}",
+            f"Anchor ({self.prior}): {target.anchor:,.5f}",
+            f"Scale of the target: {target.scale:,.5f}",
+            *(
+                f"Norm of the state ({name}): {np.linalg.norm(state):,.5f}"
+                for name, state in features.states.items()
+            ),
+        ]
+        if features.retrieval is not None and features.store is not None:
+            looked = features.retrieval.strongest(step.scaled, target.delta, features.store)
+            lines.append(
+                "Looked back to (labelled steps ago, share): "
+                + (", ".join(f"{ago} ({share:.0%})" for ago, share in looked) or "nothing yet")
+            )
+        shares = self.expert_weights_
+        experts = [target.restore(float(r)) for r in step.experts]
+        lines += ["", self._table(("Expert", "Share", "Prediction"), shares, experts)]
+        linear = self._readout.linear()
+        if linear is not None:
+            rls, share = linear
+            weights = rls.weights
+            contributions = share * target.scale * weights * step.phi
+            lines += [
                 "",
-                table,
+                self._table(
+                    ("Feature", "Value", "Weight", "Contribution"),
+                    dict(zip(features.names(), step.phi.tolist(), strict=True)),
+                    weights,
+                    contributions,
+                ),
             ]
+        return "\n".join(lines)
+
+    @staticmethod
+    def _table(headers: tuple[str, ...], first: dict[str, float], *columns: Any) -> str:
+        """A table of named numbers, the largest of the last column first."""
+        values = [list(first.values()), *(list(column) for column in columns)]
+        order = np.argsort(-np.abs(values[-1 if len(columns) > 1 else 0]), kind="stable")
+        return pretty.print_table(
+            headers=list(headers),
+            columns=[list(first), *([f"{value:,.5f}" for value in column] for column in values)],
+            order=order.tolist(),
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from river import base
 
 from ..modes import Mode
+from ..readout import Target
 from . import _frames
 from ._base import StreamMixin, resolve_seed
 from ._features import MemoryFeatures, Step
@@ -90,7 +90,15 @@ class AttentionTransformer(
         if not isinstance(prefix, str):
             raise ValueError(f"prefix={prefix!r}: must be a string")
         self._features = MemoryFeatures(
-            mode, n_heads, d_key, d_value, memory, n_lags=0, seed=resolve_seed(seed)
+            mode,
+            n_heads,
+            d_key,
+            d_value,
+            memory,
+            window=0,
+            n_lags=0,
+            n_long=0,
+            seed=resolve_seed(seed),
         )
         self._names = [f"{prefix}{i}" for i in range(self._features.n_reads)]
         self._memo: Step | None = None
@@ -103,7 +111,7 @@ class AttentionTransformer(
         yield {"mode": None, "memory": 4}
 
     def _step(self, x: Mapping[Any, Any]) -> Step:
-        self._memo = step = self._features.compute(x, _NO_LAGS, self._memo)
+        self._memo = step = self._features.compute(x, _NO_TARGET, self._memo)
         return step
 
     def transform_one(self, x: dict[Any, Any]) -> dict[str, float]:  # type: ignore[override]
@@ -132,4 +140,4 @@ class AttentionTransformer(
         self._memo = None
 
 
-_NO_LAGS = np.zeros(0)
+_NO_TARGET = Target(n_lags=0)

@@ -1,5 +1,6 @@
 """Layers with an explicit state: ``init_state() / step(x, state) / forward(X, state)``.
 
+Retrieval, whose state is a store of labelled steps, has ``read`` and ``store`` instead of ``step``.
 A layer holds weights and no state: ``step`` returns the new state and leaves the old one readable
 as it was, so that whoever owns the state decides when time advances.
 """
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 
 from .linear_attention import MultiHeadLinearAttention
 from .memory_bank import MemoryBank
+from .retrieval import Retrieval
 
 
 class Layer(Protocol):
@@ -35,4 +37,4 @@ class Layer(Protocol):
         ...
 
 
-__all__ = ["Layer", "MemoryBank", "MultiHeadLinearAttention"]
+__all__ = ["Layer", "MemoryBank", "MultiHeadLinearAttention", "Retrieval"]

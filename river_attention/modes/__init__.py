@@ -4,10 +4,12 @@ A mode is data for the one recurrence of :mod:`river_attention.functional`: it n
 projections it needs and turns them into decay, key, value and query.
 """
 
+import importlib
 import inspect
 from typing import Any
 
 import numpy as np
+from river import base
 
 from ._base import Mode, Projection
 from .additive import GLA, HGRN2, MLSTM, RWKV, LinearAttention, RetNet
@@ -61,7 +63,9 @@ def resolve(mode: str | Mode) -> Mode:
 
 
 def to_plain(value: Any) -> Any:
-    """A parameter as data that JSON can hold: a mode as a dict of its class and parameters.
+    """A parameter as data that JSON can hold: an object as a dict of its class and parameters.
+
+    Objects are modes and, by their full name, objects of river such as drift detectors.
 
     Examples
     --------
@@ -73,6 +77,12 @@ def to_plain(value: Any) -> Any:
         return {"class": type(value).__name__} | {
             name: to_plain(getattr(value, name)) for name in names
         }
+    if isinstance(value, base.Base):
+        kind = type(value)
+        if not kind.__module__.startswith("river."):
+            raise TypeError(f"{value!r} is no object of river or of this package: not plain data")
+        params = {name: to_plain(item) for name, item in value._get_params().items()}
+        return {"class": f"{kind.__module__}.{kind.__qualname__}"} | params
     if isinstance(value, tuple):
         return [to_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
@@ -84,7 +94,7 @@ def from_plain(value: Any) -> Any:
     Raises
     ------
     ValueError
-        If a mode has an unknown class or parameter.
+        If an object has an unknown class or parameter.
 
     Examples
     --------
@@ -97,15 +107,31 @@ def from_plain(value: Any) -> Any:
         return value
     config = dict(value)
     name = config.pop("class", None)
-    if not isinstance(name, str) or name not in CLASSES:
-        raise ValueError(f"class={name!r} of a mode: must be one of {', '.join(CLASSES)}")
-    allowed = inspect.signature(CLASSES[name]).parameters
+    kind = _class_of(name)
+    allowed = inspect.signature(kind).parameters
     for key in config:
         if key not in allowed:
             raise ValueError(
                 f"unknown key {key!r} for {name}: allowed are {', '.join(allowed) or 'none'}"
             )
-    return CLASSES[name](**{key: from_plain(item) for key, item in config.items()})
+    return kind(**{key: from_plain(item) for key, item in config.items()})
+
+
+def _class_of(name: Any) -> Any:
+    """A mode by the name of its class, or a class of river by its full name."""
+    if isinstance(name, str) and name in CLASSES:
+        return CLASSES[name]
+    if isinstance(name, str) and name.startswith("river."):
+        module, _, attribute = name.rpartition(".")
+        try:
+            kind = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError):
+            kind = None
+        if inspect.isclass(kind) and issubclass(kind, base.Base):
+            return kind
+    raise ValueError(
+        f"class={name!r}: must be the full name of a class of river or one of {', '.join(CLASSES)}"
+    )
 
 
 __all__ = [

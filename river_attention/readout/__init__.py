@@ -1,6 +1,9 @@
-"""From features to a prediction: recursive least squares and the scale of the target."""
+"""From features to a prediction: recursive least squares, mixture, scale of the target."""
 
+from .inputs import Inputs
+from .mixture import Mixture
 from .rls import RecursiveLeastSquares
+from .single import SingleReadout
 from .target import Target
 
-__all__ = ["RecursiveLeastSquares", "Target"]
+__all__ = ["Inputs", "Mixture", "RecursiveLeastSquares", "SingleReadout", "Target"]

@@ -8,6 +8,8 @@ With features φ, target y, sample weight w, Huber weight ω and forgetting fact
     c = \frac{1}{\lambda/\omega + \varphi^\top g}, \quad
     w \leftarrow w + c\,e\,g, \quad P \leftarrow (P - c\,g g^\top)/\lambda
 
+Several targets share one P: y and e are vectors [m] then and w is a matrix [p, m].
+
 Without Huber and leak, the weights after row t minimise
 
 .. math:: \sum_{i \le t} \lambda^{t-i} \omega_i (y_i - w^\top \varphi_i)^2 + \lambda^t |w|^2/\delta.
@@ -32,6 +34,7 @@ parameter*.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,15 +61,13 @@ class _HuberScale:
         self.fast = 0.0
         self.slow = 0.0
 
-    def weight(self, error: float) -> float:
-        """Huber weight of an error, from the errors before it."""
-        size = abs(error)
+    def weight(self, size: float) -> float:
+        """Huber weight of an error of this size, from the errors before it."""
         if self.n == 0 or size == 0.0:
             return 1.0
         return min(1.0, max(self.fast, 0.25 * self.slow) / size)
 
-    def update(self, error: float) -> None:
-        size = abs(error)
+    def update(self, size: float) -> None:
         scale = max(self.fast, 0.25 * self.slow)
         self.n += 1
         self.slow += running_rate(self.n) * (size - self.slow)
@@ -145,7 +146,7 @@ class RecursiveLeastSquares:
 
     @property
     def weights(self) -> Array:
-        """The weights w [p] (a copy)."""
+        """The weights w, [p] or [p, m] (a copy)."""
         return self._weights.copy()
 
     @property
@@ -161,20 +162,36 @@ class RecursiveLeastSquares:
         covariance = np.zeros((new, new), order="F")
         covariance[:old, :old] = self._covariance
         covariance[range(old, new), range(old, new)] = prior
-        weights = np.concatenate([self._weights, np.zeros(len(prior))])
+        zeros = np.zeros((len(prior), *self._weights.shape[1:]))
+        weights = np.concatenate([self._weights, zeros])
         self._prior = np.concatenate([self._prior, prior])
         self._weights, self._covariance = weights, covariance
         # the bound on the diagonal of P starts from its largest element
         self._growth = max(self._growth, float(prior.max(initial=0.0)))
 
-    def predict(self, phi: Array) -> float:
-        """w'φ for features φ [p]; features not known yet count for nothing."""
+    def predict(self, phi: Array) -> Any:
+        """w'φ for features φ [p], a float or [m]; features not known yet count for nothing."""
         known = self.n_features
         if len(phi) < known:
             raise ValueError(f"phi has {len(phi)} features: expected at least {known}")
+        if self._weights.ndim == 2:
+            return phi[:known].dot(self._weights)
         return ddot(self._weights, phi, n=known) if known else 0.0
 
-    def update(self, phi: Array, y: float, w: float = 1.0) -> float:
+    def spread(self, phi: Array) -> float:
+        """φ'Pφ: the variance of w'φ in units of the noise variance."""
+        known = self.n_features
+        if not known:
+            return 0.0
+        phi = phi[:known]
+        return max(ddot(phi, dsymv(1.0, self._covariance, phi, lower=1)), 0.0)
+
+    def reopen(self) -> None:
+        """Set P back to the prior and keep the weights: ready to learn quickly again."""
+        self._covariance = np.asfortranarray(np.diag(self._prior))
+        self._growth = float(self._prior.max(initial=0.0))
+
+    def update(self, phi: Array, y: Any, w: float = 1.0) -> Any:
         """Learn one sample; returns the prediction made before.
 
         Parameters
@@ -182,10 +199,15 @@ class RecursiveLeastSquares:
         phi
             Features [p]. Features beyond the known ones are appended with the prior ``delta``.
         y
-            The target.
+            The target, a float, or [m] for several targets; the first sample decides which.
         w
             Sample weight; with 0 the past fades but nothing is learned.
         """
+        if np.shape(y) != self._weights.shape[1:]:
+            if self._n_updates:
+                known = self._weights.shape[1:]
+                raise ValueError(f"y has shape {np.shape(y)}: expected {known} as learned so far")
+            self._weights = np.zeros((self.n_features, *np.shape(y)))
         prediction = self.predict(phi)
         if len(phi) > self.n_features:
             if np.ndim(self.delta) != 0:
@@ -195,12 +217,13 @@ class RecursiveLeastSquares:
                 )
             self.extend(np.full(len(phi) - self.n_features, self.delta))
         error = y - prediction
-        if not math.isfinite(error):
+        size = abs(error) if self._weights.ndim == 1 else math.hypot(*error) / math.sqrt(len(error))
+        if not math.isfinite(size):
             w = 0.0  # nothing sensible can be learned from an overflow
         omega = w
         if self.huber and w > 0.0:
-            omega *= self._scale.weight(error)
-            self._scale.update(error)
+            omega *= self._scale.weight(size)
+            self._scale.update(size)
         if omega > 0.0:
             self._observe(phi, error, self.forgetting_factor / omega)
         if self.forgetting_factor < 1.0:
@@ -210,7 +233,7 @@ class RecursiveLeastSquares:
             self._leak()
         return prediction
 
-    def _observe(self, phi: Array, error: float, noise: float) -> None:
+    def _observe(self, phi: Array, error: Any, noise: float) -> None:
         """Condition on one observation of φ'w: its error now, and its noise variance."""
         if not len(phi):
             return
@@ -223,17 +246,18 @@ class RecursiveLeastSquares:
         c = 1.0 / (noise + spread)
         if not 0.0 < c < _EXTREME:
             return  # nothing to learn from a sample infinitely uncertain, or certain, beforehand
-        size = c * error
-        if abs(size) < _EXTREME and spread < _EXTREME:
-            self._weights = daxpy(gain, self._weights, a=size)
-        elif not self._step_far(gain, c, error):
+        if self._weights.ndim == 1 and abs(c * error) < _EXTREME and spread < _EXTREME:
+            self._weights = daxpy(gain, self._weights, a=c * error)
+        elif not self._move(c * gain, error):
             return
         self._covariance = dsyr(-c, gain, lower=1, a=self._covariance, overwrite_a=1)
 
-    def _step_far(self, gain: Array, c: float, error: float) -> bool:
-        """Move the weights by c·e·g where the product may overflow; False leaves them."""
+    def _move(self, gain: Array, error: Any) -> bool:
+        """Move the weights where the product may overflow; False leaves them."""
         with np.errstate(all="ignore"):
-            weights = self._weights + (c * gain) * error
+            weights = self._weights + (
+                gain * error if np.ndim(error) == 0 else np.outer(gain, error)
+            )
         if not np.isfinite(weights).all():
             return False
         self._weights = weights
@@ -261,12 +285,14 @@ class RecursiveLeastSquares:
             self._next_leak = k + 1
             gain = np.concatenate([P[k, :k], P[k:, k]])
             c = 1.0 / (slack * self._prior[k] + P[k, k])
-            self._weights -= (c * self._weights[k]) * gain
+            if self._weights.ndim == 1:
+                self._weights -= (c * self._weights[k]) * gain
+            else:
+                self._weights -= np.outer(c * gain, self._weights[k])
             P = dsyr(-c, gain, lower=1, a=P, overwrite_a=1)
         self._covariance = P
 
     def _reset_covariance(self) -> None:
         self.n_resets_ += 1
-        self._covariance = np.asfortranarray(np.diag(self._prior))
-        self._growth = float(self._prior.max(initial=0.0))
+        self.reopen()
         self._weights = np.nan_to_num(self._weights, nan=0.0, posinf=0.0, neginf=0.0)

@@ -14,6 +14,9 @@ learned meanwhile. With :math:`s_y` alone one level shift would multiply the
 effect of every weight. With the prior "mean" the running mean takes the place of
 :math:`y_{t-1}`, with "zero" nothing does.
 
+For retrieval, :math:`\Delta_t = (y_{t-1} - y_{t-2})` over the running (centred) deviation of the
+differences, clipped at ±3.
+
 Predictions are limited to the range of targets seen so far, widened by its own width on both
 sides.
 """
@@ -26,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice
-from ..moments import TINY, deviation, running_rate, update_moments
+from ..moments import TINY, ForgettingRate, deviation, running_rate, update_moments
 
 Array = NDArray[np.float64]
 
@@ -58,6 +61,8 @@ class Target:
         s_r, the unit of the readout's target; 0 until two different targets were seen.
     last
         The last target, None if there is none (since ``forget_stream``).
+    delta
+        The last difference of the target, standardised and clipped at ±3; 0 if there is none.
     lags
         Standardised past targets [n_lags], the latest first, clipped at ±3. Missing ones are the
         oldest one available; all are 0 while every target was the same.
@@ -80,7 +85,13 @@ class Target:
         self.scale = 0.0
         self.last: float | None = None
         self.lags = np.zeros(n_lags)
+        self.delta = 0.0
         self._raw_lags = np.zeros(n_lags)
+        self._floor = ForgettingRate()
+        self._difference_floor = ForgettingRate()
+        self._n_differences = 0
+        self._difference_mean = 0.0
+        self._difference_variance = 0.0
         self._mean = 0.0
         self._variance = 0.0
         self._n_steps = 0
@@ -111,11 +122,13 @@ class Target:
     def update(self, y: float) -> None:
         """A target becomes known and the past."""
         self.n += 1
-        rate = running_rate(self.n)
+        floor = self._floor.update(y, self._mean, self._variance, self.n, True)
+        rate = running_rate(self.n, floor)
         self._mean, self._variance = update_moments(self._mean, self._variance, y, rate)
         if self.last is None:
             self._raw_lags[:] = y
         else:
+            self._measure_difference(y - self.last)
             self._measure_step(abs(y - self.last))
             self._raw_lags[1:] = self._raw_lags[:-1]
             self._raw_lags[:1] = y
@@ -138,8 +151,30 @@ class Target:
     def forget_stream(self) -> None:
         """Forget the last targets; mean, scale and range stay."""
         self.last = None
+        self.delta = 0.0
         self.lags = np.zeros_like(self.lags)
         self._set_anchor()
+
+    @property
+    def in_units(self) -> tuple[float, float]:
+        """Last target and running mean in the units of the readout; 0 while they have none."""
+        if self.scale == 0.0:
+            return 0.0, 0.0
+        last = self._mean if self.last is None else self.last
+        return self.residual(last), self.residual(self._mean)
+
+    def _measure_difference(self, difference: float) -> None:
+        self._n_differences += 1
+        mean, variance, n = self._difference_mean, self._difference_variance, self._n_differences
+        floor = self._difference_floor.update(difference, mean, variance, n, True)
+        self._difference_mean, self._difference_variance = update_moments(
+            mean, variance, difference, running_rate(n, floor)
+        )
+        spread = deviation(self._difference_variance)
+        if spread > 0.0:
+            self.delta = min(max(difference / spread, -LAG_LIMIT), LAG_LIMIT)
+        else:
+            self.delta = 0.0
 
     def _measure_step(self, step: float) -> None:
         if self._n_steps == 0 and step == 0.0:

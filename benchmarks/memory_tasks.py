@@ -12,7 +12,7 @@ stream (0 = solved, 1 = nothing learned): the median over the seeds, which draw 
 * parity: y is the parity of all bits so far, which no fading memory can hold.
 
 All modes run with 16 heads of d_key 32 and d_value 4, without the memory bank unless named; the
-readout forgets with 0.999 (δ = 10, no Huber weights).
+readout is one RLS that forgets with 0.999 (δ = 10, no Huber weights), without retrieval.
 
     python benchmarks/memory_tasks.py [--seeds 5] [--only NAME ...] [--json FILE]
 """
@@ -142,6 +142,9 @@ def error(model: str, task: str, seed: int) -> float:
     regressor = StreamingAttentionRegressor(
         **(HEADS | MODELS[model]),
         n_lags=stream.n_lags,
+        window=0,
+        long_lags=0,
+        readout="rls",
         prior="zero",
         forgetting_factor=0.999,
         delta=10.0,

@@ -4,7 +4,8 @@ A step is `predict_one` and `learn_one`. The models take turns in short rounds o
 each is compared with the reference of the same round: on a machine whose speed varies the ratios
 hold still where the times do not.
 
-Every attention mode runs with 4 heads of d_key 4 and d_value 4 and without the memory bank.
+Every attention mode runs with 4 heads of d_key 4 and d_value 4, six lags and one RLS, without
+memory bank and retrieval.
 
     python benchmarks/throughput.py [--rounds 40] [--steps 500] [--features 10] [--profile]
                                     [--json FILE]
@@ -30,6 +31,8 @@ from river_attention import RLSRegressor, StreamingAttentionRegressor
 from river_attention._progress import ProgressBar
 from river_attention.modes import NAMED, DeltaProduct
 
+HEADS_ONLY: dict[str, Any] = {"memory": 0, "window": 0, "long_lags": 0, "readout": "rls"}
+
 REFERENCE = "river StandardScaler | LinearRegression"
 
 Model = base.Regressor | compose.Pipeline
@@ -42,11 +45,13 @@ def build_models() -> dict[str, Model]:
         REFERENCE: preprocessing.StandardScaler() | linear_model.LinearRegression(),
         "StreamingAttentionRegressor()": StreamingAttentionRegressor(),
         "RLSRegressor()": RLSRegressor(),
-        **{name: StreamingAttentionRegressor(mode=name, memory=0) for name in NAMED},
+        'StreamingAttentionRegressor(readout="rls")': StreamingAttentionRegressor(readout="rls"),
+        "StreamingAttentionRegressor(window=0)": StreamingAttentionRegressor(window=0),
+        **{name: StreamingAttentionRegressor(mode=name, **HEADS_ONLY) for name in NAMED},
         "delta_product, n = 4": StreamingAttentionRegressor(
-            mode=DeltaProduct(n_compositions=4), memory=0
+            mode=DeltaProduct(n_compositions=4), **HEADS_ONLY
         ),
-        "no heads": StreamingAttentionRegressor(mode=None, memory=0),
+        "no heads": StreamingAttentionRegressor(mode=None, **HEADS_ONLY),
     }
 
 

@@ -34,7 +34,7 @@ COSTS = """
 ## What they are and cost
 
 State: numbers kept for 4 heads of d_key 4 and d_value 4 (a complex number counts as two). Cost: `predict_one` and
-`learn_one` with 10 features, without memory bank, as a multiple of river's `StandardScaler | LinearRegression` in the same
+`learn_one` with 10 features, with one RLS, without memory bank and retrieval, as a multiple of river's `StandardScaler | LinearRegression` in the same
 run (`benchmarks/throughput.py`; NumPy).
 
 | mode | equation | paper | state | cost |

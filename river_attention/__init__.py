@@ -4,6 +4,7 @@ from .encoding import calendar_features
 from .estimators import (
     AttentionTransformer,
     RLSRegressor,
+    StreamingAttentionForecaster,
     StreamingAttentionRegressor,
     delta_net,
     gated_delta_net,
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AttentionTransformer",
     "RLSRegressor",
+    "StreamingAttentionForecaster",
     "StreamingAttentionRegressor",
     "calendar_features",
     "delta_net",

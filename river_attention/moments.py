@@ -31,9 +31,10 @@ CALM_RATE = 0.01
 """Rate of forgetting while recent values vary much less than all values."""
 
 _CALM_SHARE = 1e-3
-_QUICK_EVERY = 8
-_QUICK_RATE = 0.08
+_QUICK_EVERY = 16
+_QUICK_RATE = 0.15
 _QUICK_WARMUP = 100
+_SETTLED = int(1 / FORGETTING_RATE)
 
 TINY = 1e-140
 """Deviations below this count as zero: a clipped value (1e150) over it still fits a float64."""
@@ -64,10 +65,32 @@ def update_moments(
     return mean + step, (1.0 - rate) * (variance + step * delta)
 
 
+class Limit:
+    """Clips arrays in place at ±limit.
+
+    The bounds are arrays themselves: a ufunc converts a Python float at every call.
+
+    Examples
+    --------
+    >>> values = np.array([-9.0, 1.0, 9.0])
+    >>> Limit(3.0).apply(values)
+    >>> values
+    array([-3.,  1.,  3.])
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._low, self._high = np.array(-limit), np.array(limit)
+
+    def apply(self, values: NDArray[np.float64]) -> None:
+        """Clip in place."""
+        np.maximum(values, self._low, out=values)
+        np.minimum(values, self._high, out=values)
+
+
 class ForgettingRate:
     """Smallest rate of forgetting, raised where a variance is a relic of a scale long gone.
 
-    Works on floats, or elementwise on arrays of ``n_columns``; looks at every eighth value.
+    Works on floats, or elementwise on arrays of ``n_columns``; looks at every sixteenth value.
 
     Examples
     --------
@@ -80,16 +103,19 @@ class ForgettingRate:
     """
 
     def __init__(self, n_columns: int | None = None) -> None:
-        self._n = 0
+        self.n = 0
         zero: Any = 0.0 if n_columns is None else np.zeros(n_columns)
         self._sampled, self._mean, self._variance = zero, zero, zero
-        self._rate: Any = FORGETTING_RATE
+        self.rate: Any = FORGETTING_RATE
 
     def update(self, value: Any, mean: Any, variance: Any, count: Any, present: Any) -> Any:
         """The rate after a value; mean, variance and count are those of the slow moments."""
-        self._n += 1
-        if self._n % _QUICK_EVERY:
-            return self._rate
+        self.n += 1
+        if not self.n % _QUICK_EVERY:
+            self._look(value, mean, variance, count, present)
+        return self.rate
+
+    def _look(self, value: Any, mean: Any, variance: Any, count: Any, present: Any) -> None:
         fresh = (value != self._sampled) & present
         share = _QUICK_RATE * fresh
         step = share * (value - self._mean)
@@ -101,16 +127,15 @@ class ForgettingRate:
         self._sampled = value
         calm = self._variance < _CALM_SHARE * variance
         if not np.any(calm):
-            self._rate = FORGETTING_RATE
+            self.rate = FORGETTING_RATE
         else:
-            self._rate = FORGETTING_RATE + (CALM_RATE - FORGETTING_RATE) * calm
-        return self._rate
+            self.rate = FORGETTING_RATE + (CALM_RATE - FORGETTING_RATE) * calm
 
     def append(self, n_columns: int) -> None:
         """Add columns that were never seen."""
         for name in ("_sampled", "_mean", "_variance"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(n_columns)]))
-        self._rate = FORGETTING_RATE
+        self.rate = FORGETTING_RATE
 
 
 def deviation(variance: float) -> float:
@@ -156,7 +181,9 @@ class RunningMoments:
         self._variance = np.zeros(n_columns)
         self._count = np.zeros(n_columns)
         self._floor = ForgettingRate(n_columns)
-        self._rate: Any = FORGETTING_RATE
+        # a lower bound on the counts
+        self._fewest = 0
+        self._some_constant = True
 
     def append(self, n_columns: int) -> None:
         """Add ``n_columns`` columns that were never seen."""
@@ -165,22 +192,39 @@ class RunningMoments:
         self._variance = np.concatenate([self._variance, np.zeros(n_columns)])
         self._count = np.concatenate([self._count, np.zeros(n_columns)])
         self._floor.append(n_columns)
-        self._rate = FORGETTING_RATE
+        if n_columns:
+            # counts stand still while they do not matter
+            self._count[: len(self._count) - n_columns] += max(self._fewest - _SETTLED, 0)
+            self._fewest = 0
+            self._some_constant = True
 
     def update(self, values: NDArray[np.float64], complete: bool) -> None:
         """Let a vector [n] join the moments; ``complete`` promises that none is missing."""
-        rate: NDArray[np.float64]
+        rate: Any
+        present: Any = True
         if complete:
-            self._count += 1.0
-            present: Any = True
-            rate = np.maximum(1.0 / self._count, self._rate)
+            self._fewest += 1
+            if self._fewest > _SETTLED:
+                # every column has so many values that their number no longer matters
+                rate = self._floor.rate
+            else:
+                self._count += 1.0
+                rate = np.maximum(1.0 / self._count, self._floor.rate)
         else:
             present = values == values
             values = np.where(present, values, self.mean)
-            self._count += present
-            rate = np.maximum(1.0 / np.maximum(self._count, 1.0), self._rate) * present
-        self._rate = self._floor.update(values, self.mean, self._variance, self._count, present)
+            if self._fewest <= _SETTLED:
+                self._count += present
+                self._fewest = int(self._count.min())
+            rate = np.maximum(1.0 / np.maximum(self._count, 1.0), self._floor.rate) * present
+        self._floor.update(values, self.mean, self._variance, self._count, present)
         self.mean, self._variance = update_moments(self.mean, self._variance, values, rate)
         divisor = np.sqrt(self._variance)
-        divisor[divisor <= TINY] = np.inf
+        if self._some_constant:
+            constant = divisor <= TINY
+            divisor[constant] = np.inf
+            self._some_constant = bool(constant.any())
+        elif self._floor.n % _QUICK_EVERY == 0:
+            # a column that varied needs hundreds of thousands of repeats to become constant again
+            self._some_constant = bool((divisor <= 2.0 * TINY).any())
         self.divisor = divisor

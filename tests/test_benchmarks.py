@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from river_attention.readout import mixture
+from river_attention.readout import shares
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -119,10 +119,10 @@ def test_the_loader_keeps_the_first_rows(accuracy, folder):
 
 
 def test_patches_hold_while_they_are_in_force_and_no_longer(accuracy):
-    before = mixture.SHARE
-    with accuracy.patched({"readout.mixture.SHARE": 0.25}):
-        assert mixture.SHARE == 0.25
-    assert before == mixture.SHARE
+    before = shares.SHARE
+    with accuracy.patched({"readout.shares.SHARE": 0.25}):
+        assert shares.SHARE == 0.25
+    assert before == shares.SHARE
 
 
 def test_a_patch_of_nothing_is_an_error(accuracy):

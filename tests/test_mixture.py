@@ -56,7 +56,7 @@ def run(mix, errors, r, w=1.0):
     """Let a mixture learn labels, of which its experts were wrong by ``errors`` [T, K]."""
     step = inputs(np.random.default_rng(0))
     for error, label in zip(errors, r, strict=True):
-        mix.update(step, label + error, float(label), w)
+        mix.update(step, 0.0, label + error, float(label), w)
     return mix
 
 
@@ -78,7 +78,7 @@ def test_shares_are_those_of_exponential_weighting_with_fixed_share(seed):
     mix, naive = make_mixture(), Naive(12)
     step = inputs(np.random.default_rng(0))
     for error, label in zip(errors, labels.tolist(), strict=True):
-        mix.update(step, label + error, label, 1.0)
+        mix.update(step, 0.0, label + error, label, 1.0)
         naive.learn(label + error, label)
         np.testing.assert_allclose(shares(mix), naive.p, atol=1e-10)
 
@@ -93,7 +93,7 @@ def test_shares_are_a_distribution_whatever_the_errors(scale):
     mix = make_mixture()
     step = inputs(np.random.default_rng(0))
     for error, label in zip(errors * scale, (labels * scale).tolist(), strict=True):
-        mix.update(step, label + error, label, 1.0)
+        mix.update(step, 0.0, label + error, label, 1.0)
         assert abs(shares(mix).sum() - 1.0) < 1e-10
         assert (shares(mix) >= 0.005 / 12 - 1e-15).all()
 
@@ -169,7 +169,7 @@ def test_losses_are_running_means_in_units_of_the_error_of_the_mixture():
     for error, label in zip(errors, labels.tolist(), strict=True):
         if naive.s > 0.0:
             losses.append(np.minimum(np.abs(error) / naive.s, 10.0))
-        mix.update(step, label + error, label, 1.0)
+        mix.update(step, 0.0, label + error, label, 1.0)
         naive.learn(label + error, label)
     assert list(mix.losses()) == mix.names
     np.testing.assert_allclose(list(mix.losses().values()), np.mean(losses, axis=0), atol=1e-10)
@@ -198,7 +198,7 @@ def test_every_linear_expert_learns_from_its_own_features():
     mix = make_mixture(delta=100.0)
     for _ in range(300):
         step = inputs(rng)
-        mix.update(step, mix.predict(step)[1], float(step.full[0] + step.long[0]), 1.0)
+        mix.update(step, *mix.predict(step), float(step.full[0] + step.long[0]), 1.0)
     step = inputs(rng)
     said = dict(zip(mix.names, mix.predict(step)[1], strict=True))
     # each knows the half of the target that it sees; the other half is noise to it
@@ -377,7 +377,7 @@ def trained_on_noise(readout):
     rng = np.random.default_rng(0)
     for _ in range(100):
         step = inputs(rng)
-        readout.update(step, readout.predict(step)[1], float(rng.normal()), 1.0)
+        readout.update(step, *readout.predict(step), float(rng.normal()), 1.0)
     return readout
 
 

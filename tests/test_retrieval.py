@@ -65,7 +65,8 @@ def fill(layer, rows, state=None):
     state = layer.init_state() if state is None else state
     for x, delta, residual in rows:
         _, distance = layer.read(x, delta, state)
-        layer.store(state, x, delta, distance, residual)
+        state.follow(distance, state.n_stored)
+        layer.store(state, x, delta, residual)
     return state
 
 
@@ -84,7 +85,8 @@ def test_the_distance_by_its_recurrence_is_that_of_the_definition(window):
     for x, delta, residual in steps(200, 2):
         _, distance = layer.read(x, delta, state)
         np.testing.assert_allclose(distance, naive_distances(deltas, delta, window), atol=1e-10)
-        layer.store(state, x, delta, distance, residual)
+        state.follow(distance, state.n_stored)
+        layer.store(state, x, delta, residual)
         deltas.append(delta)
 
 
@@ -108,7 +110,8 @@ def test_the_reads_are_those_of_a_softmax_over_the_past(name, window):
         # ‖x̂ - x̂_i‖² comes from norms and products, and a temperature of 0.00625 magnifies its
         # rounding 160 times; powers of one exponential add a little
         np.testing.assert_allclose(reads, expected, atol=1e-8)
-        layer.store(state, x, delta, distance, residual)
+        state.follow(distance, state.n_stored)
+        layer.store(state, x, delta, residual)
         deltas.append(delta)
         xs.append(x)
         residuals.append(residual)
@@ -203,7 +206,8 @@ def test_arrays_given_are_not_kept():
     state = fill(layer, steps(10, 2))
     x = np.array([1.0, 2.0])
     _, distance = layer.read(x, 0.0, state)
-    layer.store(state, x, 0.0, distance, 1.0)
+    state.follow(distance, state.n_stored)
+    layer.store(state, x, 0.0, 1.0)
     before = layer.read(np.zeros(2), 0.3, state)[0]
     x[:] = distance[:] = 99.0
     assert np.array_equal(layer.read(np.zeros(2), 0.3, state)[0], before)

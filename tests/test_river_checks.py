@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 from river import base, checks
+from river.time_series.base import Forecaster
 
 import river_attention
 
@@ -36,9 +37,12 @@ def test_check_of_river_passes(make, check):
 
 
 def test_there_are_estimators_to_check():
-    assert {"StreamingAttentionRegressor", "AttentionTransformer", "RLSRegressor"} <= {
-        cls.__name__ for cls in ESTIMATORS
-    }
+    assert {
+        "StreamingAttentionRegressor",
+        "StreamingAttentionForecaster",
+        "AttentionTransformer",
+        "RLSRegressor",
+    } <= {cls.__name__ for cls in ESTIMATORS}
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)
@@ -51,7 +55,7 @@ def test_at_least_three_different_settings_are_checked(cls):
     assert len({repr(params) for params in cls._unit_test_params()}) >= 3
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
+@pytest.mark.parametrize("cls", [cls for cls in ESTIMATORS if not issubclass(cls, Forecaster)])
 def test_the_mini_batch_checks_are_among_them(cls):
     # river leaves them out without a word when pandas is missing
     names = {check.__name__ for check in checks.yield_checks(cls())}
@@ -60,6 +64,12 @@ def test_the_mini_batch_checks_are_among_them(cls):
         f"check_{kind}_many_matches_{kind}_one",
         "check_learn_many_matches_learn_one",
     } <= names
+
+
+@pytest.mark.parametrize("cls", [cls for cls in ESTIMATORS if issubclass(cls, Forecaster)])
+def test_the_checks_of_forecasters_are_among_them(cls):
+    names = {check.__name__ for check in checks.yield_checks(cls())}
+    assert {"check_learn_one", "check_forecast"} <= names
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)

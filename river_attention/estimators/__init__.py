@@ -1,6 +1,7 @@
 """river estimators: thin shells around encoder, memory and readout."""
 
 from .factories import delta_net, gated_delta_net, gla, hawk, ret_net, streaming_attention
+from .forecaster import StreamingAttentionForecaster
 from .regressor import StreamingAttentionRegressor
 from .rls import RLSRegressor
 from .transformer import AttentionTransformer
@@ -8,6 +9,7 @@ from .transformer import AttentionTransformer
 __all__ = [
     "AttentionTransformer",
     "RLSRegressor",
+    "StreamingAttentionForecaster",
     "StreamingAttentionRegressor",
     "delta_net",
     "gated_delta_net",

@@ -80,6 +80,10 @@ class BlockMixin:
         """The prediction if x came next."""
         raise NotImplementedError
 
+    def _predict(self, x: Mapping[Any, Any]) -> float:
+        """The prediction if x came next; pure."""
+        raise NotImplementedError
+
     def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
         """The features as floats; raises what is wrong with them."""
         raise NotImplementedError
@@ -111,7 +115,7 @@ class BlockMixin:
 
     def predict_many(self, X: Any) -> Any:
         """A prediction for every row of a data frame, each as if that row came next."""
-        return _frames.to_series([self.predict_one(row) for row in _frames.rows(X)], X)
+        return _frames.to_series([self._predict(row) for row in _frames.rows(X)], X)
 
     def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
         """Test, then train: every row is predicted, then learned. Returns the predictions."""

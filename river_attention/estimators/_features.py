@@ -14,24 +14,25 @@ other layers (heads, memory bank), standardised the same way, clipped at ±5. ``
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_int
-from ..encoding import Encoded, Encoder
+from ..encoding import Encoded, Encoder, canonical_name
 from ..layers import Layer, MemoryBank, MultiHeadLinearAttention, Retrieval
 from ..modes import Mode
-from ..moments import RunningMoments
+from ..moments import Limit, RunningMoments
 from ..readout import Inputs, Target
 
 Array = NDArray[np.float64]
 
-INPUT_LIMIT = 3.0
-READ_LIMIT = 5.0
+INPUT_LIMIT = Limit(3.0)
+READ_LIMIT = Limit(5.0)
 _NOTHING = np.zeros(0)
 
 
@@ -53,12 +54,16 @@ class Step:
         Standardised input, a part of ``phi``.
     states
         State of every recurrent layer after this step.
-    delta, distance
+    delta
         What retrieval wants to store with the step.
+    distance, seen_at
+        How far the stored steps are, and how many there were.
     inputs
         The step as a readout sees it.
+    anchor, known
+        What is predicted when the readout says 0, and whether any label was known.
     prediction, experts
-        The prediction of the readout and those of its experts; empty until it was asked.
+        The prediction of the readout and those of its experts; None until it was asked.
     """
 
     key: bytes
@@ -69,17 +74,24 @@ class Step:
     states: dict[str, Any]
     delta: float
     distance: Array
+    seen_at: int
     inputs: Inputs
-    prediction: float = 0.0
-    experts: Array = field(default_factory=lambda: _NOTHING)
+    experts: Array
+    anchor: float
+    known: bool
+    prediction: float | None = None
+
+    def lighten(self) -> None:
+        """Keep only what a label is learned with."""
+        self.raw = self.distance = _NOTHING
+        self.states = {}
 
 
-def _standardise(values: Array, mean: Array, divisor: Array, limit: float, out: Array) -> None:
+def _standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: Array) -> None:
     """(values - mean) / divisor, clipped at ±limit, into ``out``."""
     np.subtract(values, mean, out=out)
     out /= divisor
-    np.maximum(out, -limit, out=out)
-    np.minimum(out, limit, out=out)
+    limit.apply(out)
 
 
 class MemoryFeatures:
@@ -97,6 +109,8 @@ class MemoryFeatures:
         Number of target lags in u.
     n_long
         Number of target lags that the readout gets beside them.
+    experts
+        Whether the readout has experts for last target and mean.
     seed
         Seed of all layers.
     """
@@ -111,6 +125,7 @@ class MemoryFeatures:
         window: int,
         n_lags: int,
         n_long: int,
+        experts: bool,
         seed: int,
     ) -> None:
         self.encoder = Encoder()
@@ -135,6 +150,7 @@ class MemoryFeatures:
         self.states = {name: layer.init_state() for name, layer in self.layers.items()}
         self._n_lags = n_lags
         self._n_long = n_long
+        self._experts = experts
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
 
@@ -172,10 +188,10 @@ class MemoryFeatures:
         if not encoded.complete:
             scaled[values != values] = 0.0
 
-        distance = _NOTHING
-        n_retrieved = 0
+        n_retrieved, seen_at, distance = 0, 0, _NOTHING
         if self.retrieval is not None and self.store is not None:
             n_retrieved = self.retrieval.n_outputs
+            seen_at = self.store.n_stored
             raw[:n_retrieved], distance = self.retrieval.read(scaled, target.delta, self.store)
         states = {}
         for name, layer, columns in self._slots:
@@ -186,30 +202,49 @@ class MemoryFeatures:
             )
 
         n_long = self._n_long
-        long = np.empty(n_long + 1 + len(values))
-        long[:n_long] = target.lags[:n_long]
-        long[n_long] = 1.0
-        long[n_long + 1 :] = scaled
-        last, average = target.in_units
+        long = _NOTHING
+        if n_long:
+            long = np.empty(n_long + 1 + len(values))
+            long[:n_long] = target.lags[:n_long]
+            long[n_long] = 1.0
+            long[n_long + 1 :] = scaled
+        last, average = target.in_units if self._experts else (0.0, 0.0)
         inputs = Inputs(phi, phi[n_reads:], long, raw[:n_retrieved], last, average)
-        return Step(key, encoded, raw, phi, scaled, states, target.delta, distance, inputs)
+        return Step(
+            key,
+            encoded,
+            raw,
+            phi,
+            scaled,
+            states,
+            target.delta,
+            distance,
+            seen_at,
+            inputs,
+            _NOTHING,
+            target.anchor,
+            target.last is not None,
+        )
 
-    def commit(self, step: Step, residual: float | None = None) -> tuple[int, int]:
+    def remember(self, scaled: Array, delta: float, residual: float) -> None:
+        """Let retrieval store a step with its label, in units of the readout."""
+        if self.retrieval is not None and self.store is not None:
+            self.retrieval.store(self.store, scaled, delta, residual)
+
+    def signature(self, encoded: Encoded) -> bytes:
+        """Bytes that are equal for equal x, whatever columns have come in between."""
+        new = [encoded.new[name] for name in sorted(encoded.new, key=canonical_name)]
+        values = np.concatenate([encoded.values, new]) + 0.0  # -0.0 is 0.0
+        present = np.flatnonzero(values == values)
+        return values[: present[-1] + 1 if len(present) else 0].tobytes()
+
+    def commit(self, step: Step) -> tuple[int, int]:
         """Make a step the past.
-
-        Parameters
-        ----------
-        step
-            What ``compute`` gave.
-        residual
-            The label in units of the readout, for retrieval; None if there is nothing to store.
 
         Returns
         -------
         How many lags and how many inputs the features gain with the next step.
         """
-        if residual is not None and self.retrieval is not None and self.store is not None:
-            self.retrieval.store(self.store, step.scaled, step.delta, step.distance, residual)
         raw, complete = step.raw, step.encoded.complete
         grown = (0, 0)
         if step.encoded.new or self._lags_in < self._n_lags:
@@ -219,8 +254,21 @@ class MemoryFeatures:
             ]
             raw = np.concatenate([raw, new])
         self.moments.update(raw, complete)
-        self.states = step.states
+        self.advance(step)
         return grown
+
+    def branch(self) -> MemoryFeatures:
+        """A copy for looking ahead: ``advance`` moves it on and leaves the original as it is."""
+        branch = copy.copy(self)
+        if self.store is not None:
+            branch.store = self.store.branch()
+        return branch
+
+    def advance(self, step: Step) -> None:
+        """Let time pass in a branch: the memory takes a step in, moments and columns stay."""
+        self.states = step.states
+        if self.store is not None:
+            self.store.follow(step.distance, step.seen_at)
 
     def reset(self) -> None:
         """Forget the stream; moments and columns stay."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from .._validation import (
 from ..layers.retrieval import METRICS, TEMPERATURES
 from ..modes import Mode
 from ..readout import Mixture, SingleReadout, Target
+from ..readout.mixture import ETA_LATE
 from ._base import BlockMixin, StreamMixin, resolve_seed
 from ._features import MemoryFeatures, Step
+from ._pending import PendingSteps
 
 LEAK = 8
 _READ_NAMES = tuple(f"retrieval a={a:g} h={h:g}" for a in METRICS for h in TEMPERATURES)
@@ -80,6 +82,14 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
     prior
         What the readout corrects: "persistence" (the last target), "mean" (the running mean of the
         targets) or "zero".
+    advance_on
+        "learn": time advances by one step when a label is learned, and predictions are pure.
+        "predict": for labels that come late. Time advances when x is seen by ``predict_one``, and
+        ``learn_one`` trains on what was seen then: on the step with the same ``key`` where one is
+        given, else on the oldest that waits with the same x. An x that nobody waits for is trained
+        on as it looks now and counted in ``n_unmatched_``. ``predict_many`` and ``debug_one`` stay
+        pure. Not for use inside wrappers that predict while they learn, such as
+        ``conf.RegressionJackknife``: their predictions would count as steps.
     drift_detector
         A drift detector of river, fed with the absolute error in units of the scale. When it fires,
         the experts are trusted alike again and learn quickly, from where they are. None for none.
@@ -101,6 +111,9 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         of the attention), strongest first.
     n_drifts_
         How often the drift detector fired.
+    n_pending_, n_dropped_, n_unmatched_
+        With ``advance_on="predict"``: steps that wait for their label, steps dropped because more
+        than 4096 waited, labels that matched no step.
 
     Examples
     --------
@@ -132,6 +145,7 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         delta: float | None = None,
         huber: bool = True,
         prior: str = "persistence",
+        advance_on: str = "learn",
         drift_detector: base.DriftDetector | None = None,
         seed: int | None = 42,
     ) -> None:
@@ -148,6 +162,7 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         self.delta = None if delta is None else check_number("delta", delta, above=0.0)
         self.huber = check_bool("huber", huber)
         self.prior = prior
+        self.advance_on = check_choice("advance_on", advance_on, ("learn", "predict"))
         self.drift_detector = drift_detector
         self.seed = seed
         self._features = MemoryFeatures(
@@ -159,11 +174,18 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
             window=window,
             n_lags=n_lags,
             n_long=long_lags if readout == "mixture" else 0,
+            experts=readout == "mixture",
             seed=resolve_seed(seed),
         )
-        self._target = Target(prior, max(n_lags, long_lags if readout == "mixture" else 0))
+        self._target = Target(
+            prior,
+            max(n_lags, long_lags if readout == "mixture" else 0),
+            for_retrieval=window > 0,
+        )
         self._readout = self._build_readout()
         self._detector = self._build_detector()
+        self._pending = PendingSteps()
+        self.n_unmatched_ = 0
         self.n_drifts_ = 0
         self._memo: Step | None = None
 
@@ -203,6 +225,7 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
                 self.delta,
                 LEAK,
                 self.huber,
+                eta=ETA_LATE if self.advance_on == "predict" else None,
             )
         if len(factors) > 1:
             raise ValueError(
@@ -235,6 +258,16 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         return self._readout.losses()
 
     @property
+    def n_pending_(self) -> int:
+        """Steps that were seen and wait for their label."""
+        return len(self._pending)
+
+    @property
+    def n_dropped_(self) -> int:
+        """Steps that were dropped because too many waited."""
+        return self._pending.n_dropped
+
+    @property
     def retrieved_(self) -> list[tuple[int, float]]:
         """The past steps that looked most like the last labelled one."""
         retrieval, store = self._features.retrieval, self._features.store
@@ -244,34 +277,59 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
 
     def _step(self, x: Mapping[Any, Any]) -> Step:
         self._memo = step = self._features.compute(x, self._target, self._memo)
-        if not len(step.experts):
+        if step.prediction is None:
             step.prediction, step.experts = self._readout.predict(step.inputs)
         return step
 
-    def predict_one(self, x: dict[Any, Any], *, with_dist: bool = False) -> Any:
+    def predict_one(
+        self, x: dict[Any, Any], key: Hashable | None = None, *, with_dist: bool = False
+    ) -> Any:
         """The prediction if x came next; 0.0 before any target is known.
 
         Parameters
         ----------
         x
             Features.
+        key
+            What ``learn_one`` will find the step by; with ``advance_on="predict"`` only.
         with_dist
             Whether to give a normal distribution instead of a number. Its standard deviation
             comes from the errors of the experts, their disagreement and the uncertainty of their
             weights; before anything was learned it is wide.
         """
-        step, target = self._step(x), self._target
-        prediction = target.restore(step.prediction)
-        if not with_dist:
-            return prediction
+        step = self._step(x)
+        answer = self._distribution(step) if with_dist else self._restored(step)
+        if self.advance_on == "predict":
+            waits_under = self._key(step, key)
+            self._commit(step)
+            step.lighten()
+            self._pending.add(waits_under, step)
+        return answer
+
+    def _predict(self, x: Mapping[Any, Any]) -> float:
+        return self._restored(self._step(x))
+
+    def _restored(self, step: Step) -> float:
+        return self._target.restore(step.prediction or 0.0)
+
+    def _distribution(self, step: Step) -> proba.Gaussian:
+        target = self._target
         if target.scale > 0.0:
             variance = target.scale * (target.scale * self._readout.variance(step.inputs))
         else:
             variance = (_WIDE * max(1.0, abs(target.anchor))) ** 2
-        return proba.Gaussian._from_state(1, prediction, min(variance, 1e300), 0)
+        return proba.Gaussian._from_state(1, self._restored(step), min(variance, 1e300), 0)
 
-    def learn_one(self, x: dict[Any, Any], y: float, w: float = 1.0) -> None:
-        """Learn one sample; time advances by one step.
+    def _key(self, step: Step, key: Hashable | None) -> Hashable:
+        if key is None:
+            return ("x", self._features.signature(step.encoded))
+        hash(key)
+        return ("key", key)
+
+    def learn_one(
+        self, x: dict[Any, Any], y: float, w: float = 1.0, key: Hashable | None = None
+    ) -> None:
+        """Learn one sample; time advances by one step, unless it did when x was seen.
 
         Parameters
         ----------
@@ -282,34 +340,56 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         w
             Sample weight. With 0 time advances and the past fades, the target joins lags and
             scale, but it trains nothing.
+        key
+            What ``predict_one`` was given; with ``advance_on="predict"`` only.
         """
-        self._learn(x, check_target(y), check_weight(w))
+        self._learn(x, check_target(y), check_weight(w), key)
 
     def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
         return self._features.encoder.clean(x)
 
-    def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
-        step, target = self._step(x), self._target
-        residual = None
-        if target.can_learn:
-            r = target.residual(y)
-            self._readout.update(step.inputs, step.experts, r, w)
-            if w > 0.0:
-                residual = r
-                self._watch(abs(r - step.prediction))
-        self._commit(step, residual)
-        target.update(y)
+    def _learn(self, x: Mapping[Any, Any], y: float, w: float, key: Hashable | None = None) -> None:
+        if self.advance_on == "learn":
+            step = self._step(x)
+            self._train(step, y, w)
+            self._commit(step)
+        else:
+            self._train(self._find(x, key), y, w)
+            self._memo = None
+        self._target.update(y)
 
-    def _watch(self, error: float) -> None:
-        """Tell the drift detector; start over where it says so."""
-        if self._detector is not None:
-            self._detector.update(error)
-            if self._detector.drift_detected:
-                self.n_drifts_ += 1
-                self._readout.reopen()
+    def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Step:
+        """The step that waits for the label of x; without one, the step that x would make now."""
+        step = self._step(x)
+        waiting: Step | None = self._pending.pop(self._key(step, key))
+        if waiting is None:
+            self.n_unmatched_ += 1
+            return step
+        return waiting
 
-    def _commit(self, step: Step, residual: float | None = None) -> None:
-        n_lags, n_inputs = self._features.commit(step, residual)
+    def _train(self, step: Step, y: float, w: float) -> None:
+        """Learn a label with what was seen then, in units of the scale of now."""
+        target = self._target
+        if target.scale == 0.0 or not step.known:
+            return
+        r, prediction = target.residual(y, step.anchor), step.prediction or 0.0
+        drifted = w > 0.0 and self._detector is not None and self._drifted(abs(r - prediction))
+        self._readout.update(step.inputs, prediction, step.experts, r, w)
+        if w > 0.0:
+            self._features.remember(step.scaled, step.delta, r)
+        if drifted:
+            self.n_drifts_ += 1
+            self._readout.reopen()
+
+    def _drifted(self, error: float) -> bool:
+        """Tell the drift detector."""
+        if self._detector is None:
+            return False
+        self._detector.update(error)
+        return self._detector.drift_detected
+
+    def _commit(self, step: Step) -> None:
+        n_lags, n_inputs = self._features.commit(step)
         if n_lags or n_inputs:
             self._readout.extend(n_lags, n_inputs)
         self._memo = None
@@ -322,6 +402,7 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         """Forget the stream (memory, lags), keep what was learned (scales, weights)."""
         self._features.reset()
         self._target.forget_stream()
+        self._pending.clear()
         self._memo = None
 
     def debug_one(self, x: dict[Any, Any]) -> str:
@@ -332,7 +413,7 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
         """
         step, target, features = self._step(x), self._target, self._features
         lines = [
-            f"Prediction: {self.predict_one(x):,.5f}",
+            f"Prediction: {self._restored(step):,.5f}",
             f"Anchor ({self.prior}): {target.anchor:,.5f}",
             f"Scale of the target: {target.scale:,.5f}",
             *(
@@ -347,7 +428,8 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
                 + (", ".join(f"{ago} ({share:.0%})" for ago, share in looked) or "nothing yet")
             )
         shares = self.expert_weights_
-        experts = [target.restore(float(r)) for r in step.experts]
+        said = self._readout.named(step.prediction or 0.0, step.experts)
+        experts = [target.restore(said[name]) for name in shares]
         lines += ["", self._table(("Expert", "Share", "Prediction"), shares, experts)]
         linear = self._readout.linear()
         if linear is not None:

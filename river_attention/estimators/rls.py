@@ -105,6 +105,9 @@ class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
         # only features of extreme size can overflow here; a NaN would poison what comes after
         return float(np.nan_to_num(prediction, nan=0.0))
 
+    def _predict(self, x: Mapping[Any, Any]) -> float:
+        return self.predict_one(dict(x))
+
     def learn_one(self, x: dict[Any, Any], y: float, w: float = 1.0) -> None:
         """Learn one sample.
 

@@ -98,6 +98,7 @@ class AttentionTransformer(
             window=0,
             n_lags=0,
             n_long=0,
+            experts=False,
             seed=resolve_seed(seed),
         )
         self._names = [f"{prefix}{i}" for i in range(self._features.n_reads)]

@@ -52,7 +52,10 @@ class RetrievalState:
     n_stored
         Number of steps ever stored.
     distance
-        D of the last stored step, by age: entry ``-a`` is for the step ``a`` before it [window].
+        D of the last step that was seen [window]: entry ``-a`` is for the a-th last step that was
+        stored when it was seen.
+    seen_at
+        Number of steps ever stored when it was seen.
     """
 
     def __init__(self, window: int) -> None:
@@ -60,6 +63,7 @@ class RetrievalState:
         self.n = 0
         self.n_stored = 0
         self.distance = np.zeros(window)
+        self.seen_at = -1
         self._end = 0
         self._x = np.zeros((2 * window, 0))
         self._norm = np.zeros(2 * window)
@@ -86,8 +90,27 @@ class RetrievalState:
         """What was learned [n]."""
         return self._residual[self._end - self.n : self._end]
 
-    def append(self, x: Array, delta: float, residual: float, distance: Array) -> None:
-        """Store a step, with the distances [n] that it had from the steps in the window."""
+    def follow(self, distance: Array, seen_at: int) -> None:
+        """Time advances: the distances [n] of a step, and how many were stored when it was seen."""
+        self.distance[: self.window - len(distance)] = 0.0
+        self.distance[self.window - len(distance) :] = distance
+        self.seen_at = seen_at
+
+    def previous_distance(self) -> Array:
+        """D of the step before, moved on by one: entry i is for stored step i - 1 [n]."""
+        # one stored step for every step that is seen: nothing moves
+        shift = self.n_stored - self.seen_at - 1
+        if shift == 0:
+            return self.distance[self.window - self.n :]
+        moved = np.zeros(self.window)
+        if 0 < shift < self.window:
+            moved[:-shift] = self.distance[shift:]
+        elif shift == -1:
+            moved[1:] = self.distance[:-1]
+        return moved[self.window - self.n :]
+
+    def append(self, x: Array, delta: float, residual: float) -> None:
+        """Store a step."""
         if len(x) > self._x.shape[1]:
             self.widen(len(x))
         if self._end == len(self._delta):
@@ -97,14 +120,20 @@ class RetrievalState:
             self._end = kept
             self.n = min(self.n, kept)
         end = self._end
-        self.distance[len(self.distance) - len(distance) :] = distance
-        self._x[end] = x
+        self._x[end, : len(x)] = x
+        self._x[end, len(x) :] = 0.0
         self._norm[end] = x.dot(x)
         self._delta[end] = delta
         self._residual[end] = residual
         self._end = end + 1
         self.n = min(self.n + 1, self.window)
         self.n_stored += 1
+
+    def branch(self) -> RetrievalState:
+        """A copy that may ``follow``, but not ``append``: it shares the stored steps."""
+        branch = copy.copy(self)
+        branch.distance = self.distance.copy()
+        return branch
 
     def before_last(self) -> RetrievalState:
         """The state without its last step, whose distances are still known (a shallow copy)."""
@@ -137,7 +166,8 @@ class Retrieval:
     >>> state = layer.init_state()
     >>> for t in range(60):
     ...     reads, distance = layer.read(nothing, [0.0, 1.0, -1.0][t % 3], state)
-    ...     layer.store(state, nothing, [0.0, 1.0, -1.0][t % 3], distance, [1.0, -1.0, 0.0][t % 3])
+    ...     state.follow(distance, state.n_stored)
+    ...     layer.store(state, nothing, [0.0, 1.0, -1.0][t % 3], [1.0, -1.0, 0.0][t % 3])
     >>> layer.read(nothing, 0.0, state)[0].round(2)
     array([1., 1., 1., 1., 1., 1.])
     """
@@ -166,7 +196,7 @@ class Retrieval:
         Returns
         -------
         The reads ρ [6], metric by metric, and the distances D from the steps in the window [n],
-        which ``store`` wants back.
+        which ``state.follow`` wants when time advances.
         """
         distance = self._distance(delta, state)
         reads = np.zeros(N_READS)
@@ -177,12 +207,31 @@ class Retrieval:
                 reads[first : first + len(TEMPERATURES)] = weights.dot(state.residual) / sums
         return reads, distance
 
-    def store(
-        self, state: RetrievalState, x: Array, delta: float, distance: Array, residual: float
-    ) -> None:
-        """Store a step with its label, in units of the readout; changes ``state``."""
-        limited = min(max(residual, -RESIDUAL_LIMIT), RESIDUAL_LIMIT)
-        state.append(x, delta, limited, distance)
+    def store(self, state: RetrievalState, x: Array, delta: float, residual: float) -> None:
+        """Store a step with its label, in units of the readout; changes ``state``.
+
+        The neighbour of a stored step is the step stored before it, however late its label came.
+        """
+        state.append(x, delta, min(max(residual, -RESIDUAL_LIMIT), RESIDUAL_LIMIT))
+
+    def weights(self, x: Array, distance: Array, state: RetrievalState) -> Array:
+        """The attention of a step: softmax weights before they are divided by their sum.
+
+        Parameters
+        ----------
+        x
+            Standardised input x̂ [d].
+        distance
+            D of the step, as ``read`` gave it [n].
+        state
+            The stored steps.
+
+        Returns
+        -------
+        Positive weights [metric, temperature, n], those of the oldest step first; all 1 where
+        nothing tells the stored steps apart.
+        """
+        return np.stack(self._weights(x, distance, state))
 
     def strongest(
         self, x: Array, delta: float, state: RetrievalState, k: int = 5
@@ -211,10 +260,9 @@ class Retrieval:
 
     def _distance(self, delta: float, state: RetrievalState) -> Array:
         """D_t(i) for the steps in the window [n]."""
-        n = state.n
         difference = state.delta - delta
         difference *= difference
-        difference += FADING * state.distance[self.window - n :]
+        difference += FADING * state.previous_distance()
         return difference
 
     def _weights(self, x: Array, distance: Array, state: RetrievalState) -> list[Array]:

@@ -6,4 +6,10 @@ from .rls import RecursiveLeastSquares
 from .single import SingleReadout
 from .target import Target
 
-__all__ = ["Inputs", "Mixture", "RecursiveLeastSquares", "SingleReadout", "Target"]
+__all__ = [
+    "Inputs",
+    "Mixture",
+    "RecursiveLeastSquares",
+    "SingleReadout",
+    "Target",
+]

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def padded(phi: Array, n_features: int) -> Array:
+    """Features [n_features]; those that did not exist yet when ``phi`` was made are 0."""
+    if len(phi) == n_features:
+        return phi
+    return np.concatenate([phi, np.zeros(n_features - len(phi))])
+
+
 class Inputs(NamedTuple):
     """Features of one step, for every kind of expert.
 

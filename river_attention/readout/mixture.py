@@ -13,7 +13,7 @@ level shift would make the mixture deaf). The experts are persistence, the runni
 least squares on the skip features (λ and a faster 1 - 5(1 - λ)), on all features and on long lags,
 for every λ, and the six reads of retrieval. All errors are in units of the readout.
 
-Herbster, Warmuth 1998, *Tracking the best expert*.
+Herbster, Warmuth 1998, *Tracking the best expert*; ``shares.py`` has the update.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..moments import running_rate
-from .inputs import Inputs
+from ..moments import Limit, running_rate
+from .inputs import Inputs, padded
 from .noise import NoiseVariance
 from .rls import RecursiveLeastSquares
+from .shares import reweighted
 
 Array = NDArray[np.float64]
 
 ETA = 0.3
-SHARE = 0.005
+ETA_LATE = 0.1
 PRIOR = 0.1
 _LARGEST_LOSS = 10.0
 _LARGEST_WEIGHT = 1e6
 # squares of errors still fit a float
-_LARGEST_RESIDUAL = 1e100
+_RESIDUAL_LIMIT = Limit(1e100)
 _FASTER = 5.0
 _FASTEST = 0.5
 _WINSOR = 4.0
@@ -66,6 +67,8 @@ class Mixture:
         Prior variance of all weights; None means 0.1.
     leak, huber
         Those of the recursive least squares.
+    eta
+        η; None means 0.3. Labels that come late are noisier news of who is right: 0.1.
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class Mixture:
         delta: float | None,
         leak: int,
         huber: bool,
+        eta: float | None = None,
     ) -> None:
+        self._eta = eta
         self._variance = PRIOR if delta is None else delta
         self._linear: dict[str, _Linear] = {}
         sizes = {"skip": 1, "full": n_memory + 1, "long": n_long + 1}
@@ -123,8 +128,7 @@ class Mixture:
                 *inputs.reads.tolist(),
             ]
         )
-        np.maximum(experts, -_LARGEST_RESIDUAL, out=experts)
-        np.minimum(experts, _LARGEST_RESIDUAL, out=experts)
+        _RESIDUAL_LIMIT.apply(experts)
         return float(self._weights.dot(experts)), experts
 
     def variance(self, inputs: Inputs) -> float:
@@ -139,12 +143,16 @@ class Mixture:
                 self._weights[2:].tolist(), self._linear.values(), strict=False
             )
         )
-        return float(self._noise.value) * (1.0 + spread)
+        return self._noise.value * (1.0 + spread)
 
-    def update(self, inputs: Inputs, experts: Array, r: float, w: float) -> None:
+    def named(self, prediction: float, experts: Array) -> dict[str, float]:
+        """The predictions of all experts by name."""
+        return dict(zip(self.names, experts.tolist(), strict=True))
+
+    def update(self, inputs: Inputs, prediction: float, experts: Array, r: float, w: float) -> None:
         """Learn a label, given what the experts predicted for it."""
         for part, rls in self._linear.values():
-            rls.update(getattr(inputs, part), r, w)
+            rls.update(padded(getattr(inputs, part), rls.n_features), r, w)
         if w > 0.0:
             self._learn_shares(experts, r, w)
 
@@ -159,10 +167,8 @@ class Mixture:
             self._n_losses += 1
             self._losses += running_rate(self._n_losses) * (losses - self._losses)
             weighted = np.minimum(losses * min(w, _LARGEST_WEIGHT), _LARGEST_LOSS)
-            shares = self._weights * np.exp(-ETA * weighted)
-            shares *= (1.0 - SHARE) / shares.sum()
-            shares += SHARE / len(shares)
-            self._weights = shares
+            eta = ETA if self._eta is None else self._eta
+            self._weights = reweighted(self._weights, weighted, eta)
             if self._n > _WARMUP:
                 size = min(size, _WINSOR * scale)
         self._scale += running_rate(self._n) * (size - self._scale)

@@ -62,18 +62,15 @@ class _HuberScale:
         self.slow = 0.0
 
     def weight(self, size: float) -> float:
-        """Huber weight of an error of this size, from the errors before it."""
-        if self.n == 0 or size == 0.0:
-            return 1.0
-        return min(1.0, max(self.fast, 0.25 * self.slow) / size)
-
-    def update(self, size: float) -> None:
+        """Huber weight of an error of this size, from the errors before it, which it joins."""
         scale = max(self.fast, 0.25 * self.slow)
+        weight = 1.0 if self.n == 0 or size <= scale else scale / size
         self.n += 1
         self.slow += running_rate(self.n) * (size - self.slow)
         if self.n > _HUBER_WARMUP and scale > 0.0:
             size = min(size, _WINSOR * scale)
         self.fast += max(1.0 / self.n, _HUBER_RATE) * (size - self.fast)
+        return weight
 
 
 class RecursiveLeastSquares:
@@ -203,7 +200,8 @@ class RecursiveLeastSquares:
         w
             Sample weight; with 0 the past fades but nothing is learned.
         """
-        if np.shape(y) != self._weights.shape[1:]:
+        single = type(y) is float and self._weights.ndim == 1  # np.shape of a float is slow
+        if not single and np.shape(y) != self._weights.shape[1:]:
             if self._n_updates:
                 known = self._weights.shape[1:]
                 raise ValueError(f"y has shape {np.shape(y)}: expected {known} as learned so far")
@@ -223,7 +221,21 @@ class RecursiveLeastSquares:
         omega = w
         if self.huber and w > 0.0:
             omega *= self._scale.weight(size)
-            self._scale.update(size)
+        self.correct(phi, error, omega)
+        return prediction
+
+    def correct(self, phi: Array, error: Any, omega: float) -> None:
+        """Learn one sample from the error of its prediction and a weight ω, then forget and leak.
+
+        Parameters
+        ----------
+        phi
+            Features [p].
+        error
+            Target minus prediction, a float, or [m] for several targets; finite.
+        omega
+            ω, the weight of the sample; with 0 the past fades but nothing is learned.
+        """
         if omega > 0.0:
             self._observe(phi, error, self.forgetting_factor / omega)
         if self.forgetting_factor < 1.0:
@@ -231,7 +243,13 @@ class RecursiveLeastSquares:
         self._n_updates += 1
         if self.leak and self._n_updates % self.leak == 0:
             self._leak()
-        return prediction
+
+    def retarget(self, combination: Array) -> None:
+        """Replace the m targets by combinations of them [m, m'], w ← w M; a column of zeros is new.
+
+        A single target counts as m = 1.
+        """
+        self._weights = self._weights.reshape(self.n_features, -1).dot(combination)
 
     def _observe(self, phi: Array, error: Any, noise: float) -> None:
         """Condition on one observation of φ'w: its error now, and its noise variance."""

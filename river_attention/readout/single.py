@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .inputs import Inputs
+from .inputs import Inputs, padded
 from .noise import NoiseVariance
 from .rls import RecursiveLeastSquares
 
@@ -15,6 +15,7 @@ PRIOR_MEMORY = 0.01
 PRIOR_SKIP = 0.03
 # squares of errors still fit a float
 _LARGEST = 1e100
+_NOBODY = np.zeros(0)
 
 
 class SingleReadout:
@@ -58,19 +59,22 @@ class SingleReadout:
         self.rls.extend(np.full(n_lags + n_inputs, self._skip_variance))
 
     def predict(self, inputs: Inputs) -> tuple[float, Array]:
-        """The prediction, and those of all experts (here: one)."""
-        prediction = min(max(self.rls.predict(inputs.full), -_LARGEST), _LARGEST)
-        return prediction, np.array([prediction])
+        """The prediction, and those of experts: none beside it."""
+        return min(max(self.rls.predict(inputs.full), -_LARGEST), _LARGEST), _NOBODY
+
+    def named(self, prediction: float, experts: Array) -> dict[str, float]:
+        """The predictions of all experts by name."""
+        return {"rls": prediction}
 
     def variance(self, inputs: Inputs) -> float:
         """Variance of the predictive distribution."""
-        return float(self._noise.value) * (1.0 + self.rls.spread(inputs.full))
+        return self._noise.value * (1.0 + self.rls.spread(inputs.full))
 
-    def update(self, inputs: Inputs, experts: Array, r: float, w: float) -> None:
+    def update(self, inputs: Inputs, prediction: float, experts: Array, r: float, w: float) -> None:
         """Learn a label, given what was predicted for it."""
-        self.rls.update(inputs.full, r, w)
+        self.rls.update(padded(inputs.full, self.rls.n_features), r, w)
         if w > 0.0:
-            self._noise.update(r - float(experts[0]))
+            self._noise.update(r - prediction)
 
     def reopen(self) -> None:
         """Get ready to learn quickly again, after a drift."""

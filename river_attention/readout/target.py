@@ -29,12 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice
-from ..moments import TINY, ForgettingRate, deviation, running_rate, update_moments
+from ..moments import TINY, ForgettingRate, Limit, deviation, running_rate, update_moments
 
 Array = NDArray[np.float64]
 
 PRIORS = ("persistence", "mean", "zero")
 LAG_LIMIT = 3.0
+_LAG_LIMIT = Limit(LAG_LIMIT)
 _STEPS_PER_SCALE = 5.0
 _WINSOR = 4.0
 _WINSOR_WARMUP = 20
@@ -50,6 +51,8 @@ class Target:
         "persistence", "mean" or "zero": what is predicted when the readout says 0.
     n_lags
         Number of past targets kept as features.
+    for_retrieval
+        Whether to follow the standardised differences.
 
     Attributes
     ----------
@@ -78,7 +81,10 @@ class Target:
     (0.612, 2.5)
     """
 
-    def __init__(self, prior: str = "persistence", n_lags: int = 6) -> None:
+    def __init__(
+        self, prior: str = "persistence", n_lags: int = 6, for_retrieval: bool = True
+    ) -> None:
+        self._for_retrieval = for_retrieval
         self.prior = check_choice("prior", prior, PRIORS)
         self.n = 0
         self.anchor = 0.0
@@ -104,9 +110,9 @@ class Target:
         """Whether a label of now has a meaning in units of the scale."""
         return self.scale > 0.0 and self.last is not None
 
-    def residual(self, y: float) -> float:
-        """The label in the units of the readout, r."""
-        r = (y - self.anchor) / self.scale
+    def residual(self, y: float, anchor: float | None = None) -> float:
+        """The label in the units of the readout, r; from another anchor if one is given."""
+        r = (y - (self.anchor if anchor is None else anchor)) / self.scale
         return min(max(r, -_RESIDUAL_LIMIT), _RESIDUAL_LIMIT)
 
     def restore(self, r: float) -> float:
@@ -128,10 +134,12 @@ class Target:
         if self.last is None:
             self._raw_lags[:] = y
         else:
-            self._measure_difference(y - self.last)
+            if self._for_retrieval:
+                self._measure_difference(y - self.last)
             self._measure_step(abs(y - self.last))
-            self._raw_lags[1:] = self._raw_lags[:-1]
-            self._raw_lags[:1] = y
+            if len(self.lags):
+                self._raw_lags[1:] = self._raw_lags[:-1]
+                self._raw_lags[0] = y
         self.last = y
         self._low = min(self._low, y)
         self._high = max(self._high, y)
@@ -140,11 +148,13 @@ class Target:
         if self.scale <= TINY:
             self.scale = 0.0
         self._set_anchor()
-        if spread > 0.0:
+        if not len(self.lags):
+            pass
+        elif spread > 0.0:
             lags = self._raw_lags - self._mean
             lags /= spread
-            np.maximum(lags, -LAG_LIMIT, out=lags)
-            self.lags = np.minimum(lags, LAG_LIMIT, out=lags)
+            _LAG_LIMIT.apply(lags)
+            self.lags = lags
         else:
             self.lags = np.zeros_like(self.lags)
 

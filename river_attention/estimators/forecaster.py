@@ -1,0 +1,416 @@
+"""Forecasts many steps ahead."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import proba
+from river.time_series.base import Forecaster
+
+from .._validation import check_int, check_target
+from ..layers.retrieval import FEWEST
+from ..modes import Mode
+from ..moments import TINY
+from ..readout.noise import NoiseVariance
+from ..readout.shares import reweighted
+from ._base import ConfigMixin, resolve_seed
+from ._features import Step
+from .regressor import StreamingAttentionRegressor
+
+Array = NDArray[np.float64]
+
+ETA = 0.1
+_LARGEST_LOSS = 10.0
+# an origin is scored at the price of one prediction for each step ahead: no more than these a step
+_PREDICTIONS_PER_STEP = 24
+# squares of errors still fit a float
+_LARGEST_ERROR = 1e100
+_WIDE = 1000.0
+
+
+class StreamingAttentionForecaster(ConfigMixin, Forecaster):
+    r"""Forecasts of a stream with a memory of its past, a mixture of experts for every step ahead.
+
+    .. math::
+
+        \hat y_{t+h} = \sum_k p_{hk}\, \hat y_{t+h,k}, \qquad
+        p_{hk} \propto p_{hk}\, e^{-\eta\, \ell_{hk}} \text{ with fixed share}, \qquad
+        \ell_{hk} = \min\Bigl(\frac{|y_{t+h} - \hat y_{t+h,k}|}{\max(s_h, \tilde e_h)},\ 10\Bigr)
+
+    with η = 0.1, s_h the root of the running mean of the mixture's own squared errors h steps ahead
+    and ẽ_h the median of the errors of the experts: where all of them are far off, as after a level
+    shift, it still counts who was nearest. The experts are
+
+    * the last value;
+    * the recursive forecast of a :class:`StreamingAttentionRegressor`, which takes its own
+      predictions for the targets that follow;
+    * retrieval, which gives all steps at once: the attention of the origin over past origins i,
+      applied to what happened next, :math:`y_{i+h} - y_{i-1}`, where that is known;
+    * the median of these three;
+    * with ``season=m``, the value of a whole number of seasons ago, and the same plus as many times
+      the difference between the means of the last season and of the season before.
+
+    **How the shares are learned.** ``forecast`` changes nothing, so the experts are put to the test
+    while learning: a second regressor follows ``horizon`` steps behind, and knows nothing of what
+    came in between. All experts forecast from there with the features that did come, and are
+    compared with the targets that did come. Shares are uniform until then. This costs one update of
+    the second regressor and one prediction for each of the ``horizon`` steps: ``learn_one`` takes
+    about ``horizon`` times as long as that of the regressor, whatever is asked of ``forecast``.
+    With a horizon beyond 24 only every ⌈horizon / 24⌉-th origin is scored, so the mean cost of a
+    step stays bounded. Steps beyond ``horizon`` use the shares of the last one.
+
+    **Limits.** h steps ahead a forecast stays within the range of the targets seen so far, widened
+    on both sides by its own width times 1 + h / m, with m the season, or without one the number of
+    targets seen: as far as a trend that made this range can get. No input makes it NaN or infinite.
+
+    Parameters
+    ----------
+    season
+        Number of steps in a season, at least 2; None if there is none or it is not known: retrieval
+        finds seasons by itself.
+    horizon
+        Number of steps ahead for which shares and errors are learned. Forecasts may go further.
+    mode
+        Name of an attention mode (see :data:`river_attention.modes.NAMED`), a mode object, or None
+        for no heads.
+    n_heads
+        Number of heads.
+    d_key
+        Key dimension per head.
+    d_value
+        Value dimension per head.
+    memory
+        Number of complex units of the memory bank; 0 for none.
+    window
+        Number of steps that retrieval looks back on; 0 for no retrieval.
+    n_lags
+        Number of past targets in the input of the regressor; 0 for none.
+    long_lags
+        Number of past targets that one more expert of the regressor sees; 0 for none.
+    readout
+        That of the regressor: "mixture" or "rls".
+    forgetting_factor
+        λ of the readout, in (0, 1]; the mixture takes several as well.
+    delta
+        Prior variance of the weights of the readout; None for the default of the regressor.
+    huber
+        Whether samples with large errors get less weight.
+    prior
+        What the readout corrects: "persistence", "mean" or "zero".
+    seed
+        Seed of the projections; None draws a new one.
+
+    Attributes
+    ----------
+    expert_weights_
+        For each step ahead up to ``horizon`` the share of each expert, by name.
+
+    Examples
+    --------
+    >>> from river import datasets
+    >>> from river_attention import StreamingAttentionForecaster
+    >>> rows = list(datasets.AirlinePassengers())
+    >>> model = StreamingAttentionForecaster(season=12, horizon=3)
+    >>> for x, y in rows[:-3]:
+    ...     model.learn_one(y, x)
+    >>> [y for x, y in rows[-3:]]
+    [461, 390, 432]
+    >>> [round(y) for y in model.forecast(3, xs=[x for x, y in rows[-3:]])]
+    [456, 409, 453]
+
+    Features of the steps to come are given as a list; without them they count as missing. With
+    ``with_dist=True`` each step has a standard deviation too, from the errors made so far as many
+    steps ahead:
+
+    >>> near, _, far = model.forecast(3, with_dist=True)
+    >>> near.sigma < far.sigma
+    True
+    """
+
+    def __init__(
+        self,
+        season: int | None = None,
+        horizon: int = 12,
+        mode: str | Mode | None = "gated_delta_net",
+        n_heads: int = 4,
+        d_key: int = 4,
+        d_value: int = 4,
+        memory: int = 16,
+        window: int = 1000,
+        n_lags: int = 6,
+        long_lags: int = 50,
+        readout: str = "mixture",
+        forgetting_factor: float | tuple[float, ...] = 0.998,
+        delta: float | None = None,
+        huber: bool = True,
+        prior: str = "persistence",
+        seed: int | None = 42,
+    ) -> None:
+        self.season = None if season is None else check_int("season", season, 2)
+        self.horizon = check_int("horizon", horizon, 1)
+        self.mode = mode
+        self.n_heads = n_heads
+        self.d_key = d_key
+        self.d_value = d_value
+        self.memory = memory
+        self.window = window
+        self.n_lags = n_lags
+        self.long_lags = long_lags
+        self.readout = readout
+        self.forgetting_factor = forgetting_factor
+        self.delta = delta
+        self.huber = huber
+        self.prior = prior
+        self.seed = seed
+        drawn = resolve_seed(seed)
+        self._regressor = self._build(drawn)
+        self._behind = self._build(drawn)
+        # what the second regressor has not learned yet
+        self._waiting: deque[tuple[dict[Any, float], float]] = deque()
+        # targets, as far back as any expert looks from where the second regressor is
+        self._past = np.zeros(0)
+        self._reach = max(window + 1, 2 * (self.season or 1)) + self.horizon
+        self._n_origins = 0
+        names = self._names()
+        self._weights = np.full((self.horizon, len(names)), 1.0 / len(names))
+        self._noise = [NoiseVariance() for _ in range(self.horizon)]
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {}
+        yield {"season": 4, "horizon": 2, "mode": "gla_vector", "memory": 0, "window": 20}
+        yield {"horizon": 30, "mode": None, "memory": 2, "window": 0, "readout": "rls"}
+        yield {"season": 2, "horizon": 3, "n_heads": 1, "n_lags": 0, "prior": "mean", "seed": 7}
+
+    def _build(self, seed: int) -> StreamingAttentionRegressor:
+        return StreamingAttentionRegressor(
+            mode=self.mode,
+            n_heads=self.n_heads,
+            d_key=self.d_key,
+            d_value=self.d_value,
+            memory=self.memory,
+            window=self.window,
+            n_lags=self.n_lags,
+            long_lags=self.long_lags,
+            readout=self.readout,
+            forgetting_factor=self.forgetting_factor,
+            delta=self.delta,
+            huber=self.huber,
+            prior=self.prior,
+            seed=seed,
+        )
+
+    def _names(self) -> list[str]:
+        """The experts, in the order of ``_experts``."""
+        return [
+            "last value",
+            "recursive",
+            *(["retrieval"] if self.window else []),
+            "median",
+            *(["seasonal", "seasonal + drift"] if self.season else []),
+        ]
+
+    @property
+    def expert_weights_(self) -> list[dict[str, float]]:
+        """Share of each expert, for each step ahead."""
+        names = self._names()
+        return [dict(zip(names, row, strict=True)) for row in self._weights.tolist()]
+
+    def learn_one(self, y: float, x: dict[Any, Any] | None = None) -> None:
+        """Learn the target of the next step; time advances by one step.
+
+        Parameters
+        ----------
+        y
+            Target, a finite number.
+        x
+            Features that were known before the target.
+        """
+        try:
+            target = check_target(y)
+        except ValueError:
+            raise ValueError(
+                f"y={y!r}: a target must be a finite number; to bridge a gap, learn the forecast: "
+                "learn_one(forecast(1)[0])"
+            ) from None
+        features = self._clean(x)
+        self._waiting.append((features, target))
+        self._past = np.append(self._past[1 - self._reach :], target)
+        self._regressor._learn(features, target, 1.0)
+        if len(self._waiting) == self.horizon:
+            if self._n_origins % math.ceil(self.horizon / _PREDICTIONS_PER_STEP) == 0:
+                self._score()
+            self._n_origins += 1
+            self._behind._learn(*self._waiting.popleft(), 1.0)
+
+    def forecast(
+        self,
+        horizon: int,
+        xs: Iterable[Mapping[Any, Any] | None] | None = None,
+        *,
+        with_dist: bool = False,
+    ) -> list[Any]:
+        """The next ``horizon`` targets; 0.0 before any is known. Changes nothing.
+
+        Parameters
+        ----------
+        horizon
+            Number of steps ahead.
+        xs
+            Features of the steps ahead, the next one first, at least ``horizon`` of them. None if
+            they are not known: they count as missing.
+        with_dist
+            Whether to give a normal distribution for each step instead of a number. Its variance is
+            the running mean of the squared errors made as many steps ahead; before there are any,
+            and beyond the horizon of the model, it grows in proportion to the steps, as that of a
+            random walk.
+        """
+        n_steps = check_int("horizon", horizon, 1)
+        rows = [None] * n_steps if xs is None else list(xs)
+        if len(rows) < n_steps:
+            raise ValueError(
+                f"xs has {len(rows)} entries for horizon={n_steps}: give the features of every "
+                "step ahead, a shorter horizon, or xs=None if they are not known"
+            )
+        features = [self._clean(x) for x in rows[:n_steps]]
+        if len(self._past):
+            weights = self._weights[np.minimum(np.arange(n_steps), self.horizon - 1)]
+            experts = self._experts(self._regressor, self._past, features)
+            means = self._mix(self._regressor, weights, experts).tolist()
+        else:
+            means = [0.0] * n_steps
+        if not with_dist:
+            return means
+        variances = self._variances(n_steps)
+        return [
+            proba.Gaussian._from_state(1, mean, variance, 0)
+            for mean, variance in zip(means, variances, strict=True)
+        ]
+
+    def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
+        return {} if x is None else self._regressor._clean(x)
+
+    def _score(self) -> None:
+        """Let the experts forecast what waits, as seen from before, and move the shares."""
+        model = self._behind
+        scale = model._target.scale
+        if scale == 0.0:
+            return
+        truth = np.array([y for _, y in self._waiting])
+        features = [x for x, _ in self._waiting]
+        experts = self._experts(model, self._past[: -self.horizon], features)
+        mixed = self._mix(model, self._weights, experts)
+        errors = np.minimum(np.abs(experts - truth) / scale, _LARGEST_ERROR).T
+        unit = np.median(errors, axis=1)
+        if self._is_scored:
+            unit = np.maximum(unit, np.sqrt(self._squares()))
+        # not 0, where most of the experts are exact the first time
+        unit = np.maximum(unit, TINY)[:, np.newaxis]
+        losses = np.minimum(errors, _LARGEST_LOSS * unit) / unit
+        self._weights = reweighted(self._weights, losses, ETA)
+        sizes = np.minimum(np.abs(mixed - truth) / scale, _LARGEST_ERROR)
+        for noise, size in zip(self._noise, sizes.tolist(), strict=True):
+            noise.update(size)
+
+    @property
+    def _is_scored(self) -> bool:
+        """Whether any forecast has met its target."""
+        return self._noise[0].n > 0
+
+    def _squares(self) -> Array:
+        """Running mean of squared errors, in units of the scale, for each step ahead [horizon]."""
+        return np.array([noise.value for noise in self._noise])
+
+    def _experts(
+        self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]
+    ) -> Array:
+        """What every expert forecasts from where ``model`` is [K, len(xs)]."""
+        n_steps = len(xs)
+        recursive, first = self._recursive(model, xs)
+        experts = [np.full(n_steps, past[-1]), recursive]
+        if self.window:
+            experts.append(past[-1] + _retrieved(model, first, past, n_steps))
+        experts.append(np.median(experts, axis=0))
+        if self.season:
+            experts.extend(_seasonal(past, self.season, n_steps))
+        return np.array(experts)
+
+    def _recursive(
+        self, model: StreamingAttentionRegressor, xs: list[dict[Any, float]]
+    ) -> tuple[Array, Step]:
+        """Predictions that take each other for targets, and the first step ahead."""
+        features, target = model._features.branch(), copy.deepcopy(model._target)
+        low, high = self._limits(model, len(xs))
+        predictions = np.empty(len(xs))
+        first = step = features.compute(xs[0], target)
+        for h, x in enumerate(xs):
+            if h:
+                step = features.compute(x, target)
+            r, _ = model._readout.predict(step.inputs)
+            # the range of the copy grows with its predictions, so its own guard does not bound it
+            y = min(max(target.restore(r), float(low[h])), float(high[h]))
+            predictions[h] = y
+            target.update(y)
+            features.advance(step)
+        return predictions, first
+
+    def _limits(self, model: StreamingAttentionRegressor, n_steps: int) -> tuple[Array, Array]:
+        """The lowest and the highest forecast that is allowed, for each step ahead."""
+        low, high, n = model._target._low, model._target._high, model._target.n
+        room = (high - low) * (1.0 + np.arange(1, n_steps + 1) / (self.season or n))
+        return low - room, high + room
+
+    def _mix(self, model: StreamingAttentionRegressor, weights: Array, experts: Array) -> Array:
+        """The forecast for each step ahead: weights [H, K], experts [K, H]."""
+        low, high = self._limits(model, experts.shape[1])
+        return np.clip(np.einsum("hk,kh->h", weights, experts), low, high)
+
+    def _variances(self, n_steps: int) -> list[float]:
+        """Variance of the forecast for each step ahead."""
+        target, steps = self._regressor._target, np.arange(1, n_steps + 1)
+        if target.scale == 0.0:
+            return [(_WIDE * max(1.0, abs(target.anchor))) ** 2] * n_steps
+        if self._is_scored:
+            known = self._squares()[np.minimum(steps, self.horizon) - 1]
+            relative = known * np.maximum(1.0, steps / self.horizon)
+        else:
+            relative = 1.0 * steps
+        # by way of the deviation, whose square still fits a float
+        variances = np.minimum(target.scale * np.sqrt(relative), 1e150) ** 2
+        return variances.tolist()
+
+
+def _retrieved(model: StreamingAttentionRegressor, first: Step, past: Array, n_steps: int) -> Array:
+    """The change from the last target that followed when the past was like this [n_steps]."""
+    layer, store = model._features.retrieval, model._features.store
+    changes = np.zeros(n_steps)
+    if layer is None or store is None or store.n < FEWEST:
+        return changes
+    # the metric that looks at the target first, and the sharpest temperature: measured best
+    weights = layer.weights(first.scaled, first.distance, store)[0, -1]
+    y = past[-(store.n + 1) :]
+    for h in range(min(n_steps, store.n)):
+        n_known = store.n - h
+        known = weights[:n_known]
+        changes[h] = known.dot(y[1 + h :] - y[:n_known]) / known.sum()
+    return changes
+
+
+def _seasonal(past: Array, season: int, n_steps: int) -> list[Array]:
+    """The values of a whole number of seasons ago, without and with drift; else the last value."""
+    steps = np.arange(1, n_steps + 1)
+    if len(past) < season:
+        naive = np.full(n_steps, past[-1])
+        return [naive, naive]
+    seasons = -(-steps // season)
+    naive = past[len(past) - 1 + steps - season * seasons]
+    if len(past) < 2 * season:
+        return [naive, naive]
+    drift = past[-season:].mean() - past[-2 * season : -season].mean()
+    return [naive, naive + seasons * drift]

@@ -47,6 +47,7 @@ from river_attention._progress import ProgressBar
 from river_attention.demo import load_streams
 from river_attention.layers.retrieval import N_READS
 from river_attention.modes import NAMED
+from river_attention.moments import Limit
 from river_attention.readout import Inputs
 
 Array = NDArray[np.float64]
@@ -211,7 +212,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 PATCHES: dict[str, dict[str, Any]] = {
     "target scale: the deviation alone": {"readout.target._STEPS_PER_SCALE": 1e12},
     "mixture: scale not winsorised": {"readout.mixture._WINSOR": math.inf},
-    "mixture: no fixed share": {"readout.mixture.SHARE": 0.0},
+    "mixture: no fixed share": {"readout.shares.SHARE": 0.0},
     "mixture: η = 0.1": {"readout.mixture.ETA": 0.1},
     "mixture: η = 1": {"readout.mixture.ETA": 1.0},
     "mixture: no faster expert on the input": {"readout.mixture._FASTER": 1.0},
@@ -221,9 +222,9 @@ PATCHES: dict[str, dict[str, Any]] = {
     },
     "retrieval: reads as experts only": {"estimators._features.Inputs": _experts_only},
     "running means remember everything": {"moments.FORGETTING_RATE": 1e-12},
-    "reads clipped at 3, not 5": {"estimators._features.READ_LIMIT": 3.0},
-    "reads clipped at 10, not 5": {"estimators._features.READ_LIMIT": 10.0},
-    "input clipped at 5, not 3": {"estimators._features.INPUT_LIMIT": 5.0},
+    "reads clipped at 3, not 5": {"estimators._features.READ_LIMIT": Limit(3.0)},
+    "reads clipped at 10, not 5": {"estimators._features.READ_LIMIT": Limit(10.0)},
+    "input clipped at 5, not 3": {"estimators._features.INPUT_LIMIT": Limit(5.0)},
     "RLS without leak": {"estimators.regressor.LEAK": 0},
 }
 
@@ -290,7 +291,7 @@ def patched(patches: Mapping[str, Any]) -> Iterator[None]:
     ----------
     patches
         Values by module and name below ``river_attention``, such as
-        ``{"readout.mixture.SHARE": 0.0}``. The name must be the one that the code looks up when it
+        ``{"readout.shares.SHARE": 0.0}``. The name must be the one that the code looks up when it
         runs: a constant imported from another module is patched where it was imported to.
     """
     with ExitStack() as stack:

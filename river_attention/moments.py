@@ -10,6 +10,10 @@ Up to a thousand values these are the plain mean and the variance with 1/n; from
 values fade, so that a change of scale is over after a few thousand rows instead of never.
 The same formulas serve floats and arrays (West 1979, *Updating mean and variance estimates*).
 
+**Accidents.** After twenty values, one counts as at most thirty deviations from the mean: a 1e308
+from a broken sensor widens a deviation by a half, not for ever, while a lasting shift is followed
+within a few dozen values.
+
 **Calm.** At that rate it takes 26 000 rows to forget a jump by a million deviations. So a second,
 quick variance of about the last hundred rows is kept beside; while it is less than a thousandth of
 the other, values fade at 0.01. Exact repeats do not count as calm: a feature that is zero most of
@@ -23,6 +27,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import ddot
 
 FORGETTING_RATE = 0.001
 """Smallest rate at which running moments forget."""
@@ -30,11 +35,15 @@ FORGETTING_RATE = 0.001
 CALM_RATE = 0.01
 """Rate of forgetting while recent values vary much less than all values."""
 
+_WINSOR_WARMUP = 20
 _CALM_SHARE = 1e-3
 _QUICK_EVERY = 16
 _QUICK_RATE = 0.15
 _QUICK_WARMUP = 100
 _SETTLED = int(1 / FORGETTING_RATE)
+
+FARTHEST = 30.0
+"""Deviations from the mean that a value counts as at most."""
 
 TINY = 1e-140
 """Deviations below this count as zero: a clipped value (1e150) over it still fits a float64."""
@@ -138,6 +147,24 @@ class ForgettingRate:
         self.rate = FORGETTING_RATE
 
 
+def winsorised(value: float, mean: float, variance: float, n: int) -> float:
+    """The n-th value, moved to at most thirty deviations from the mean if n is above twenty.
+
+    Examples
+    --------
+    >>> (
+    ...     winsorised(1e308, 0.0, 4.0, 50),
+    ...     winsorised(3.0, 0.0, 4.0, 50),
+    ...     winsorised(99.0, 0.0, 4.0, 2),
+    ... )
+    (60.0, 3.0, 99.0)
+    """
+    bound = FARTHEST * deviation(variance)
+    if bound == 0.0 or n <= _WINSOR_WARMUP:
+        return value
+    return min(max(value, mean - bound), mean + bound)
+
+
 def deviation(variance: float) -> float:
     """Square root of a variance, 0 where it is too small to divide by."""
     root = math.sqrt(variance)
@@ -217,6 +244,10 @@ class RunningMoments:
                 self._count += present
                 self._fewest = int(self._count.min())
             rate = np.maximum(1.0 / np.maximum(self._count, 1.0), self._floor.rate) * present
+        far = (values - self.mean) / self.divisor
+        if not ddot(far, far) <= FARTHEST * FARTHEST:
+            bound = np.where(self._count < _WINSOR_WARMUP, np.inf, FARTHEST * self.divisor)
+            values = np.minimum(np.maximum(values, self.mean - bound), self.mean + bound)
         self._floor.update(values, self.mean, self._variance, self._count, present)
         self.mean, self._variance = update_moments(self.mean, self._variance, values, rate)
         divisor = np.sqrt(self._variance)

@@ -545,6 +545,24 @@ def test_the_guard_lets_predictions_leave_the_range_by_its_width_and_no_more(
 # --- whole streams
 
 
+@pytest.mark.parametrize("broken", ["feature", "label"])
+def test_one_accident_is_over_after_a_few_hundred_rows(broken):
+    def tail(accident):
+        rng, level, errors = np.random.default_rng(0), 0.0, []
+        model = StreamingAttentionRegressor()
+        for t in range(2000):
+            a, b = rng.normal(size=2).tolist()
+            level = 0.9 * level + a
+            x, y = {"a": a, "b": b}, 10.0 + level + 0.3 * b
+            if t == 1000 and accident:
+                x, y = ({"a": 1e308, "b": b}, y) if broken == "feature" else (x, 1e308)
+            errors.append(abs(y - model.predict_one(x)))
+            model.learn_one(x, y)
+        return np.mean(errors[1500:])
+
+    assert tail(accident=True) < 2.0 * tail(accident=False)
+
+
 def test_a_stream_without_features_is_a_stream(make, answer):
     model = make()
     for i in range(300):

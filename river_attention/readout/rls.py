@@ -25,7 +25,8 @@ pseudo-observation of their prior: value 0 with noise variance
 
 **Huber.** :math:`\omega = \min(1, s/|e|)`, s an exponentially weighted mean of |e| (rate at least
 0.005, each |e| winsorised at 4s after 20 samples), never below a quarter of a slower mean of |e|:
-without that floor a run of exact zeros locks s at 0 and nothing is ever learned again.
+without that floor a run of exact zeros locks s at 0 and nothing is ever learned again. In the
+slower mean |e| counts as 10 000 s at most, or one label of 1e308 would open the door to all errors.
 
 Sayed 2008, *Adaptive filters*, chapter 30; Huber 1964, *Robust estimation of a location
 parameter*.
@@ -49,6 +50,7 @@ LEAK_SLACK = 30.0
 _HUBER_RATE = 0.005
 _HUBER_WARMUP = 20
 _WINSOR = 4.0
+_SLOW_WINSOR = 1e4
 _COVARIANCE_LIMIT = 1e100
 _EXTREME = 1e100
 
@@ -66,6 +68,8 @@ class _HuberScale:
         scale = max(self.fast, 0.25 * self.slow)
         weight = 1.0 if self.n == 0 or size <= scale else scale / size
         self.n += 1
+        if self.n > _HUBER_WARMUP and scale > 0.0:
+            size = min(size, _SLOW_WINSOR * scale)
         self.slow += running_rate(self.n) * (size - self.slow)
         if self.n > _HUBER_WARMUP and scale > 0.0:
             size = min(size, _WINSOR * scale)

@@ -29,7 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice
-from ..moments import TINY, ForgettingRate, Limit, deviation, running_rate, update_moments
+from ..moments import (
+    TINY,
+    ForgettingRate,
+    Limit,
+    deviation,
+    running_rate,
+    update_moments,
+    winsorised,
+)
 
 Array = NDArray[np.float64]
 
@@ -128,9 +136,10 @@ class Target:
     def update(self, y: float) -> None:
         """A target becomes known and the past."""
         self.n += 1
-        floor = self._floor.update(y, self._mean, self._variance, self.n, True)
+        value = winsorised(y, self._mean, self._variance, self.n)
+        floor = self._floor.update(value, self._mean, self._variance, self.n, True)
         rate = running_rate(self.n, floor)
-        self._mean, self._variance = update_moments(self._mean, self._variance, y, rate)
+        self._mean, self._variance = update_moments(self._mean, self._variance, value, rate)
         if self.last is None:
             self._raw_lags[:] = y
         else:
@@ -176,6 +185,7 @@ class Target:
     def _measure_difference(self, difference: float) -> None:
         self._n_differences += 1
         mean, variance, n = self._difference_mean, self._difference_variance, self._n_differences
+        difference = winsorised(difference, mean, variance, n)
         floor = self._difference_floor.update(difference, mean, variance, n, True)
         self._difference_mean, self._difference_variance = update_moments(
             mean, variance, difference, running_rate(n, floor)

@@ -57,19 +57,20 @@ def running_rate(n: int, floor: float = FORGETTING_RATE) -> float:
 
 
 def update_moments(
-    mean: Number, variance: Number, value: Number, rate: Number | float
+    mean: Number, variance: Number, delta: Number, rate: Number | float
 ) -> tuple[Number, Number]:
     """One step of the module's equation for a float or elementwise for arrays.
+
+    ``delta`` is the difference of the value from the mean.
 
     Examples
     --------
     >>> mean, variance = 0.0, 0.0
     >>> for n, value in enumerate([1.0, 2.0, 3.0], start=1):
-    ...     mean, variance = update_moments(mean, variance, value, running_rate(n))
+    ...     mean, variance = update_moments(mean, variance, value - mean, running_rate(n))
     >>> round(mean, 6), round(variance, 6)
     (2.0, 0.666667)
     """
-    delta = value - mean
     step = rate * delta
     return mean + step, (1.0 - rate) * (variance + step * delta)
 
@@ -106,7 +107,7 @@ class ForgettingRate:
     >>> floor, rates = ForgettingRate(), []
     >>> for n in range(1, 1601):
     ...     value = float(n % 3) if n > 400 else 1e6 * (n % 3)
-    ...     rates.append(floor.update(value, 1e6, 1e12, n, True))
+    ...     rates.append(floor.update(value - 1e6, 1e6, 1e12, n, True))
     >>> rates[399], round(rates[1599], 6)
     (0.001, 0.01)
     """
@@ -117,11 +118,14 @@ class ForgettingRate:
         self._sampled, self._mean, self._variance = zero, zero, zero
         self.rate: Any = FORGETTING_RATE
 
-    def update(self, value: Any, mean: Any, variance: Any, count: Any, present: Any) -> Any:
-        """The rate after a value; mean, variance and count are those of the slow moments."""
+    def update(self, delta: Any, mean: Any, variance: Any, count: Any, present: Any) -> Any:
+        """The rate after a value, ``delta`` from the mean.
+
+        Mean, variance and count are those of the slow moments, before the value.
+        """
         self.n += 1
         if not self.n % _QUICK_EVERY:
-            self._look(value, mean, variance, count, present)
+            self._look(mean + delta, mean, variance, count, present)
         return self.rate
 
     def _look(self, value: Any, mean: Any, variance: Any, count: Any, present: Any) -> None:
@@ -147,22 +151,18 @@ class ForgettingRate:
         self.rate = FORGETTING_RATE
 
 
-def winsorised(value: float, mean: float, variance: float, n: int) -> float:
-    """The n-th value, moved to at most thirty deviations from the mean if n is above twenty.
+def winsorised(delta: float, spread: float, n: int) -> float:
+    """Difference of the n-th value from the mean: thirty deviations at most, if n is above twenty.
 
     Examples
     --------
-    >>> (
-    ...     winsorised(1e308, 0.0, 4.0, 50),
-    ...     winsorised(3.0, 0.0, 4.0, 50),
-    ...     winsorised(99.0, 0.0, 4.0, 2),
-    ... )
+    >>> winsorised(1e308, 2.0, 50), winsorised(3.0, 2.0, 50), winsorised(99.0, 2.0, 2)
     (60.0, 3.0, 99.0)
     """
-    bound = FARTHEST * deviation(variance)
+    bound = FARTHEST * spread
     if bound == 0.0 or n <= _WINSOR_WARMUP:
-        return value
-    return min(max(value, mean - bound), mean + bound)
+        return delta
+    return min(max(delta, -bound), bound)
 
 
 def deviation(variance: float) -> float:
@@ -244,12 +244,13 @@ class RunningMoments:
                 self._count += present
                 self._fewest = int(self._count.min())
             rate = np.maximum(1.0 / np.maximum(self._count, 1.0), self._floor.rate) * present
-        far = (values - self.mean) / self.divisor
+        delta = values - self.mean
+        far = delta / self.divisor
         if not ddot(far, far) <= FARTHEST * FARTHEST:
             bound = np.where(self._count < _WINSOR_WARMUP, np.inf, FARTHEST * self.divisor)
-            values = np.minimum(np.maximum(values, self.mean - bound), self.mean + bound)
-        self._floor.update(values, self.mean, self._variance, self._count, present)
-        self.mean, self._variance = update_moments(self.mean, self._variance, values, rate)
+            delta = np.minimum(np.maximum(delta, -bound), bound)
+        self._floor.update(delta, self.mean, self._variance, self._count, present)
+        self.mean, self._variance = update_moments(self.mean, self._variance, delta, rate)
         divisor = np.sqrt(self._variance)
         if self._some_constant:
             constant = divisor <= TINY

@@ -106,9 +106,9 @@ def test_the_formula_is_the_same_for_floats_and_arrays(values):
     array_mean, array_variance = np.zeros(1), np.zeros(1)
     for n, value in enumerate(values, start=1):
         rate = running_rate(n)
-        mean, variance = update_moments(mean, variance, value, rate)
+        mean, variance = update_moments(mean, variance, value - mean, rate)
         array_mean, array_variance = update_moments(
-            array_mean, array_variance, np.array([value]), rate
+            array_mean, array_variance, np.array([value]) - array_mean, rate
         )
     assert (mean, variance) == (array_mean[0], array_variance[0])
     assert variance >= 0.0

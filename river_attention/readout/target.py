@@ -108,6 +108,7 @@ class Target:
         self._difference_variance = 0.0
         self._mean = 0.0
         self._variance = 0.0
+        self._spread = 0.0
         self._n_steps = 0
         self._step_size = 0.0
         self._low = math.inf
@@ -136,10 +137,10 @@ class Target:
     def update(self, y: float) -> None:
         """A target becomes known and the past."""
         self.n += 1
-        value = winsorised(y, self._mean, self._variance, self.n)
-        floor = self._floor.update(value, self._mean, self._variance, self.n, True)
+        delta = winsorised(y - self._mean, self._spread, self.n)
+        floor = self._floor.update(delta, self._mean, self._variance, self.n, True)
         rate = running_rate(self.n, floor)
-        self._mean, self._variance = update_moments(self._mean, self._variance, value, rate)
+        self._mean, self._variance = update_moments(self._mean, self._variance, delta, rate)
         if self.last is None:
             self._raw_lags[:] = y
         else:
@@ -152,7 +153,7 @@ class Target:
         self.last = y
         self._low = min(self._low, y)
         self._high = max(self._high, y)
-        spread = deviation(self._variance)
+        spread = self._spread = deviation(self._variance)
         self.scale = min(spread, _STEPS_PER_SCALE * self._step_size)
         if self.scale <= TINY:
             self.scale = 0.0
@@ -185,10 +186,10 @@ class Target:
     def _measure_difference(self, difference: float) -> None:
         self._n_differences += 1
         mean, variance, n = self._difference_mean, self._difference_variance, self._n_differences
-        difference = winsorised(difference, mean, variance, n)
-        floor = self._difference_floor.update(difference, mean, variance, n, True)
+        delta = winsorised(difference - mean, deviation(variance), n)
+        floor = self._difference_floor.update(delta, mean, variance, n, True)
         self._difference_mean, self._difference_variance = update_moments(
-            mean, variance, difference, running_rate(n, floor)
+            mean, variance, delta, running_rate(n, floor)
         )
         spread = deviation(self._difference_variance)
         if spread > 0.0:

@@ -4,6 +4,7 @@ from .encoding import calendar_features
 from .estimators import (
     AttentionTransformer,
     RLSRegressor,
+    StreamingAttentionClassifier,
     StreamingAttentionForecaster,
     StreamingAttentionRegressor,
     delta_net,
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AttentionTransformer",
     "RLSRegressor",
+    "StreamingAttentionClassifier",
     "StreamingAttentionForecaster",
     "StreamingAttentionRegressor",
     "calendar_features",

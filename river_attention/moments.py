@@ -227,6 +227,8 @@ class RunningMoments:
 
     def update(self, values: NDArray[np.float64], complete: bool) -> None:
         """Let a vector [n] join the moments; ``complete`` promises that none is missing."""
+        if not len(values):
+            return
         rate: Any
         present: Any = True
         if complete:

@@ -1,5 +1,6 @@
 """river estimators: thin shells around encoder, memory and readout."""
 
+from .classifier import StreamingAttentionClassifier
 from .factories import delta_net, gated_delta_net, gla, hawk, ret_net, streaming_attention
 from .forecaster import StreamingAttentionForecaster
 from .regressor import StreamingAttentionRegressor
@@ -9,6 +10,7 @@ from .transformer import AttentionTransformer
 __all__ = [
     "AttentionTransformer",
     "RLSRegressor",
+    "StreamingAttentionClassifier",
     "StreamingAttentionForecaster",
     "StreamingAttentionRegressor",
     "delta_net",

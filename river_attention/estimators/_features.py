@@ -15,7 +15,7 @@ other layers (heads, memory bank), standardised the same way, clipped at ±5. ``
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,8 @@ class MemoryFeatures:
         Whether the readout has experts for last target and mean.
     seed
         Seed of all layers.
+    hidden
+        Tells the names of features that only the readout sees, not the layers.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class MemoryFeatures:
         n_long: int,
         experts: bool,
         seed: int,
+        hidden: Callable[[Hashable], bool] | None = None,
     ) -> None:
         self.encoder = Encoder()
         # made even if there are none, so that their parameters are checked
@@ -153,6 +156,9 @@ class MemoryFeatures:
         self._experts = experts
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
+        self._hidden = hidden
+        # columns of u for the layers; None for all of them
+        self._visible: NDArray[np.intp] | None = None
 
     def names(self) -> list[str]:
         """What each feature of the readout is [p]."""
@@ -194,8 +200,9 @@ class MemoryFeatures:
             seen_at = self.store.n_stored
             raw[:n_retrieved], distance = self.retrieval.read(scaled, target.delta, self.store)
         states = {}
+        visible = u if self._visible is None else u[self._visible]
         for name, layer, columns in self._slots:
-            raw[columns], states[name] = layer.step(u, self.states[name])
+            raw[columns], states[name] = layer.step(visible, self.states[name])
         if n_reads:
             _standardise(
                 raw[:n_reads], mean[:n_reads], divisor[:n_reads], READ_LIMIT, phi[:n_reads]
@@ -278,8 +285,17 @@ class MemoryFeatures:
 
     def _grow(self, new: Mapping[Hashable, float]) -> tuple[int, int]:
         n_lags = self._n_lags - self._lags_in
+        first = len(self.encoder)
         columns = self.encoder.extend(new)
         inputs = [f"lag:{i + 1}" for i in range(n_lags)] + columns
+        if self._hidden is not None:
+            names = self.encoder.names
+            shown = [not self._hidden(name) for name in names]
+            inputs = inputs[:n_lags] + [
+                column for column, show in zip(columns, shown[first:], strict=True) if show
+            ]
+            shown = [True] * self._n_lags + shown
+            self._visible = None if all(shown) else np.flatnonzero(shown)
         for layer in self.layers.values():
             layer.add_inputs(inputs)
         self.moments.append(len(columns))

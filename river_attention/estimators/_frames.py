@@ -45,6 +45,17 @@ def to_series(values: Iterator[float] | list[float], X: Any, name: Any = None) -
     return dataframe.to_native_series(array, name=name, like=dataframe.into_frame(X))
 
 
+def to_labels(values: list[Any], X: Any) -> Any:
+    """Predicted classes as a series of the kind, and with the index, of the frame X."""
+    return dataframe.to_native_series(values, name=None, like=dataframe.into_frame(X))
+
+
+def to_probabilities(records: list[dict[Any, float]], classes: list[Any], X: Any) -> Any:
+    """Probabilities as a frame of the kind, and with the index, of the frame X."""
+    columns = {label: [record[label] for record in records] for label in classes}
+    return dataframe.to_native_frame(columns, like=dataframe.into_frame(X))
+
+
 def to_frame(records: list[dict[str, float]], names: list[str], X: Any) -> Any:
     """Transformed rows as a frame of the kind, and with the index, of the frame X."""
     array = np.array([[record[name] for name in names] for record in records], dtype=np.float64)

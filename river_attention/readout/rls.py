@@ -253,7 +253,7 @@ class RecursiveLeastSquares:
 
         A single target counts as m = 1.
         """
-        self._weights = self._weights.reshape(self.n_features, -1).dot(combination)
+        self._weights = np.atleast_2d(self._weights.T).T.dot(combination)
 
     def _observe(self, phi: Array, error: Any, noise: float) -> None:
         """Condition on one observation of φ'w: its error now, and its noise variance."""

@@ -13,6 +13,7 @@ from .._validation import check_seed, check_target
 from ..modes import from_plain, to_plain
 from . import _frames
 from ._features import MemoryFeatures, Step
+from ._pending import PendingSteps
 
 
 def resolve_seed(seed: Any) -> int:
@@ -71,6 +72,35 @@ class StreamMixin(ConfigMixin):
         state = self.__dict__.copy()
         state.pop("_memo", None)
         return state
+
+
+class LabelledMixin(StreamMixin):
+    """A stream estimator with a readout, whose labels may come late."""
+
+    _readout: Any
+    _pending: PendingSteps
+
+    @property
+    def expert_weights_(self) -> dict[str, float]:
+        """Share of each expert in the prediction."""
+        weights: dict[str, float] = self._readout.weights()
+        return weights
+
+    @property
+    def expert_losses_(self) -> dict[str, float]:
+        """Running mean of the loss of each expert."""
+        losses: dict[str, float] = self._readout.losses()
+        return losses
+
+    @property
+    def n_pending_(self) -> int:
+        """Steps that were seen and wait for their label."""
+        return len(self._pending)
+
+    @property
+    def n_dropped_(self) -> int:
+        """Steps that were dropped because too many waited."""
+        return self._pending.n_dropped
 
 
 class BlockMixin:

@@ -17,7 +17,7 @@ from ..encoding import Encoded
 from ..modes import Mode
 from ..readout import ClassMixture, Target
 from . import _frames
-from ._base import StreamMixin, resolve_seed
+from ._base import LabelledMixin, resolve_seed
 from ._features import MemoryFeatures, Step
 from ._pending import PendingSteps
 
@@ -71,7 +71,7 @@ def check_label(y: Any) -> Hashable:
     return label
 
 
-class StreamingAttentionClassifier(StreamMixin, base.MiniBatchClassifier):
+class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
     r"""Classification on a stream with a memory of its past.
 
     .. math::
@@ -240,26 +240,6 @@ class StreamingAttentionClassifier(StreamMixin, base.MiniBatchClassifier):
                 f"forgetting_factor={self.forgetting_factor!r}: must be different numbers"
             )
         return ClassMixture(self._features.n_reads, factors, self.delta, LEAK)
-
-    @property
-    def expert_weights_(self) -> dict[str, float]:
-        """Share of each expert in the prediction."""
-        return self._readout.weights()
-
-    @property
-    def expert_losses_(self) -> dict[str, float]:
-        """Running mean of the log loss of each expert."""
-        return self._readout.losses()
-
-    @property
-    def n_pending_(self) -> int:
-        """Steps that were seen and wait for their label."""
-        return len(self._pending)
-
-    @property
-    def n_dropped_(self) -> int:
-        """Steps that were dropped because too many waited."""
-        return self._pending.n_dropped
 
     @property
     def _last(self) -> int:

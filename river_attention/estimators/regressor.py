@@ -21,7 +21,7 @@ from ..layers.retrieval import METRICS, TEMPERATURES
 from ..modes import Mode
 from ..readout import Mixture, SingleReadout, Target
 from ..readout.mixture import ETA_LATE
-from ._base import BlockMixin, StreamMixin, resolve_seed
+from ._base import BlockMixin, LabelledMixin, resolve_seed
 from ._features import MemoryFeatures, Step
 from ._pending import PendingSteps
 
@@ -30,7 +30,7 @@ _READ_NAMES = tuple(f"retrieval a={a:g} h={h:g}" for a in METRICS for h in TEMPE
 _WIDE = 1000.0
 
 
-class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegressor):
+class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegressor):
     r"""Regression on a stream with a memory of its past.
 
     .. math::
@@ -246,26 +246,6 @@ class StreamingAttentionRegressor(StreamMixin, BlockMixin, base.MiniBatchRegress
                 "such as river.drift.ADWIN() or river.drift.PageHinkley()"
             )
         return detector.clone()
-
-    @property
-    def expert_weights_(self) -> dict[str, float]:
-        """Share of each expert in the prediction."""
-        return self._readout.weights()
-
-    @property
-    def expert_losses_(self) -> dict[str, float]:
-        """Running mean of the loss of each expert."""
-        return self._readout.losses()
-
-    @property
-    def n_pending_(self) -> int:
-        """Steps that were seen and wait for their label."""
-        return len(self._pending)
-
-    @property
-    def n_dropped_(self) -> int:
-        """Steps that were dropped because too many waited."""
-        return self._pending.n_dropped
 
     @property
     def retrieved_(self) -> list[tuple[int, float]]:

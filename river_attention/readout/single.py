@@ -49,11 +49,6 @@ class SingleReadout:
         self.rls.extend(np.full(1, self._skip_variance))
         self._noise = NoiseVariance()
 
-    @property
-    def n_experts(self) -> int:
-        """One."""
-        return 1
-
     def extend(self, n_lags: int, n_inputs: int) -> None:
         """Append short lags and inputs."""
         self.rls.extend(np.full(n_lags + n_inputs, self._skip_variance))

@@ -44,11 +44,12 @@ from river.datasets import synth
 from river_attention import RLSRegressor, StreamingAttentionRegressor
 from river_attention._baselines import LastTarget, OneStepForecast, baseline_models
 from river_attention._progress import ProgressBar
+from river_attention.core import MemoryFeatures, Step
 from river_attention.demo import load_streams
-from river_attention.layers.retrieval import N_READS
+from river_attention.layers.retrieval import READS
 from river_attention.modes import NAMED
-from river_attention.moments import Limit
-from river_attention.readout import Inputs
+from river_attention.moments import Limit, running_rate
+from river_attention.readout.robust import RobustMean
 
 Array = NDArray[np.float64]
 Stream = list[tuple[dict[Any, Any], float]]
@@ -167,19 +168,21 @@ def compared() -> dict[str, Model]:
     }
 
 
-def _features_only(
-    full: Array, skip: Array, long: Array, reads: Array, last: float, mean: float
-) -> Inputs:
-    return Inputs(full, skip, long, reads[:0], last, mean)
+class _WithoutReads(MemoryFeatures):
+    """The reads of retrieval are no features: one that is always 0 keeps the weight 0."""
+
+    def propose(self, *args: Any, **kwargs: Any) -> Step:
+        step = super().propose(*args, **kwargs)
+        step.evidence["full"][: len(READS)] = 0.0
+        return step
 
 
-def _experts_only(
-    full: Array, skip: Array, long: Array, reads: Array, last: float, mean: float
-) -> Inputs:
-    # A feature that is always 0 keeps the weight 0: the same as leaving it out.
-    return Inputs(
-        np.concatenate([np.zeros(N_READS), full[N_READS:]]), skip, long, reads, last, mean
-    )
+class _PlainMean(RobustMean):
+    """A mean that nothing is too far from."""
+
+    def update(self, size: float) -> None:
+        self.n += 1
+        self.value += running_rate(self.n) * (size - self.value)
 
 
 SETTINGS: tuple[dict[str, Any], ...] = (
@@ -210,22 +213,19 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 
 # Constants that are no parameters of the model, by module and name below river_attention.
 PATCHES: dict[str, dict[str, Any]] = {
-    "target scale: the deviation alone": {"readout.target._STEPS_PER_SCALE": 1e12},
-    "mixture: scale not winsorised": {"readout.mixture._WINSOR": math.inf},
+    "target scale: the deviation alone": {"core.target.STEPS_PER_SCALE": 1e12},
+    "mixture: scale not winsorised": {"readout.regression.RobustMean": _PlainMean},
     "mixture: no fixed share": {"readout.shares.SHARE": 0.0},
-    "mixture: η = 0.1": {"readout.mixture.ETA": 0.1},
-    "mixture: η = 1": {"readout.mixture.ETA": 1.0},
-    "mixture: no faster expert on the input": {"readout.mixture._FASTER": 1.0},
-    "retrieval: reads as features only": {
-        "estimators._features.Inputs": _features_only,
-        "estimators.regressor._READ_NAMES": (),
-    },
-    "retrieval: reads as experts only": {"estimators._features.Inputs": _experts_only},
+    "mixture: η = 0.1": {"estimators.regressor.ETA": 0.1},
+    "mixture: η = 1": {"estimators.regressor.ETA": 1.0},
+    "mixture: no faster expert on the input": {"readout.regression.FASTER": 1.0},
+    "retrieval: reads as features only": {"estimators.regressor.READS": ()},
+    "retrieval: reads as experts only": {"estimators.regressor.MemoryFeatures": _WithoutReads},
     "running means remember everything": {"moments.FORGETTING_RATE": 1e-12},
-    "reads clipped at 3, not 5": {"estimators._features.READ_LIMIT": Limit(3.0)},
-    "reads clipped at 10, not 5": {"estimators._features.READ_LIMIT": Limit(10.0)},
-    "input clipped at 5, not 3": {"estimators._features.INPUT_LIMIT": Limit(5.0)},
-    "RLS without leak": {"estimators.regressor.LEAK": 0},
+    "reads clipped at 3, not 5": {"core.features.READ_LIMIT": Limit(3.0)},
+    "reads clipped at 10, not 5": {"core.features.READ_LIMIT": Limit(10.0)},
+    "input clipped at 5, not 3": {"core.features.INPUT_LIMIT": Limit(5.0)},
+    "RLS without leak": {"readout.regression.LEAK": 0},
 }
 
 

@@ -151,10 +151,7 @@ class Whole:
         self.regressor.learn_one(self._x(row), y)
 
     def inside(self) -> list[RecursiveLeastSquares]:
-        readout: Any = self.regressor._readout
-        if hasattr(readout, "rls"):
-            return [readout.rls]
-        return [expert.rls for expert in readout._linear.values()]
+        return list(self.regressor.task_.readout.least_squares.values())
 
 
 class Subject(NamedTuple):
@@ -237,7 +234,7 @@ class Watch:
             self.finite &= bool(np.isfinite(P).all() and np.isfinite(rls.weights).all())
             if self.finite:
                 self.smallest = min(self.smallest, float(np.linalg.eigvalsh(P)[0]))
-                self.largest = max(self.largest, float((P.diagonal() / rls._prior).max()))
+                self.largest = max(self.largest, float((P.diagonal() / rls.prior).max()))
 
     def n_resets(self) -> int:
         return sum(rls.n_resets_ for rls in self.model.inside())

@@ -14,15 +14,44 @@ LIMIT = 1e150
 """Finite numbers beyond ±LIMIT are clipped there: their squares still fit in a float64."""
 
 
+LARGEST_SIZE = 1_000_000
+"""The largest number of anything that is counted: steps, heads, units, lags."""
+
+LARGEST_ARRAY = 10_000_000
+"""The largest number of weights or state entries of one memory."""
+
+MOST_FEATURES = 20_000
+"""The most features of a readout, whose cost and memory grow with their square."""
+
+
 def check_int(name: str, value: Any, minimum: int) -> int:
-    """Return ``value`` as an int of at least ``minimum``, or raise ``ValueError``."""
+    """Return ``value`` as an int between ``minimum`` and a million, or raise ``ValueError``."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
-    if number is None or number < minimum:
-        raise ValueError(f"{name}={value!r}: must be an integer of at least {minimum}")
+    if number is None or not minimum <= number <= LARGEST_SIZE:
+        raise ValueError(
+            f"{name}={shortened(value)}: must be an integer of at least {minimum} "
+            f"and at most {LARGEST_SIZE}"
+        )
     return number
+
+
+def check_product(limit: int, what: str, n: int, **sizes: Any) -> None:
+    """Raise ``ValueError`` if sizes, each fine alone, make more than ``limit`` of something."""
+    if n > limit:
+        named = ", ".join(f"{name}={value!r}" for name, value in sizes.items())
+        raise ValueError(f"{named}: make {n} {what}, more than {limit}; choose smaller sizes")
+
+
+def shortened(value: Any) -> str:
+    """The repr of a value, cut where it is endless."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int with more digits than Python will print
+        return "a number beyond all bounds"
+    return text if len(text) <= 1000 else f"{text[:40]}...{text[-20:]}"
 
 
 def check_number(
@@ -48,7 +77,7 @@ def check_number(
         if at_most < math.inf:
             bounds.append(f"<= {at_most:g}")
         allowed = " and ".join(bounds)
-        raise ValueError(f"{name}={value!r}: must be a finite number {allowed}".rstrip())
+        raise ValueError(f"{name}={shortened(value)}: must be a finite number {allowed}".rstrip())
     return number
 
 

@@ -15,105 +15,18 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import hashlib
 import math
 import numbers
-import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from fractions import Fraction
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._validation import LIMIT
+from .naming import canonical_name
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _QUICK = frozenset({float, int, bool, np.float64, np.bool_})
-
-
-def canonical_name(name: Hashable) -> str:
-    """A text that is the same in every process and for all names that are equal as dict keys.
-
-    NumPy scalars and strings become their Python values, bools and integral numbers ints; a type
-    tag keeps ``1`` and ``"1"`` apart.
-
-    Raises
-    ------
-    TypeError
-        If the only text of ``name`` is its address, which differs from run to run.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> canonical_name("load"), canonical_name(np.str_("load")), canonical_name(("a", 1.0))
-    ("str:'load'", "str:'load'", "tuple:(str:'a',int:1)")
-    >>> canonical_name(True) == canonical_name(1) == canonical_name(np.float32(1.0))
-    True
-    """
-    if isinstance(name, str):
-        return f"str:{str.__str__(name)!r}"
-    if isinstance(name, bytes):
-        return f"bytes:{bytes(name)!r}"
-    if isinstance(name, np.generic):
-        value = name.item()
-        if not isinstance(value, np.generic):  # np.longdouble gives itself back
-            return canonical_name(value)
-    if isinstance(name, numbers.Number):
-        return _canonical_number(name)
-    if isinstance(name, tuple):
-        return f"tuple:({','.join(map(canonical_name, name))})"
-    if isinstance(name, frozenset):
-        return f"frozenset:({','.join(sorted(map(canonical_name, name)))})"
-    if isinstance(name, dt.datetime):
-        aware = name.utcoffset() is not None
-        return f"datetime:{(name.astimezone(dt.UTC) if aware else name).isoformat()}"
-    if isinstance(name, dt.timedelta):
-        parts = (name.days, name.seconds, name.microseconds, getattr(name, "nanoseconds", 0))
-        return f"timedelta:{parts}"
-    text = repr(name)
-    if _ADDRESS.search(text):
-        raise TypeError(
-            f"feature name {text} is known by its address only, which differs from run to run; "
-            "use a string, number or tuple, or give its class a __repr__"
-        )
-    return f"{type(name).__name__}:{text}"
-
-
-def _canonical_number(number: Any) -> str:
-    """An int, else a float, else a fraction, whichever is the first to equal the number."""
-    if isinstance(number, numbers.Complex) and number.imag == 0:
-        number = number.real
-    try:
-        exact = Fraction(*number.as_integer_ratio())
-    except (AttributeError, OverflowError, ValueError):  # complex, infinite, NaN
-        try:
-            return f"float:{float(number)!r}"
-        except (TypeError, ValueError):
-            return f"{type(number).__name__}:{number!r}"
-    if exact.denominator == 1:
-        return f"int:{exact.numerator}"
-    try:
-        if Fraction(float(exact)) == exact:
-            return f"float:{float(exact)!r}"
-    except OverflowError:
-        pass
-    return f"Fraction:{exact}"
-
-
-def generator(seed: int, *labels: str) -> np.random.Generator:
-    """A random generator for ``(seed, labels)``, the same in every process.
-
-    Examples
-    --------
-    >>> generator(1, "heads", "str:'x'").integers(1000) == generator(
-    ...     1, "heads", "str:'x'"
-    ... ).integers(1000)
-    np.True_
-    """
-    text = "\x1f".join([str(seed), *labels])
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 def to_number(name: Hashable, value: Any) -> float:
@@ -204,6 +117,33 @@ def calendar_features(x: Mapping[Any, Any]) -> dict[Any, Any]:
     return dict(_expand(x))
 
 
+def clean(x: Any, known: Container[Hashable] = ()) -> dict[Hashable, float]:
+    """All features of ``x`` as floats (NaN = missing), dates expanded; raises what is wrong.
+
+    Parameters
+    ----------
+    x
+        A dictionary of features.
+    known
+        Names that need no check.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is no mapping, a value is not a number, or a name is known by its address only.
+    """
+    if not isinstance(x, Mapping):
+        raise TypeError(f"x={x!r} is a {type(x).__name__}: expected a dict of features")
+    cleaned = {}
+    for name, value in _expand(x):
+        if isinstance(name, numbers.Number) and name != name:
+            name = math.nan  # not even equal to itself: one object stands for all of them
+        cleaned[name] = to_number(name, value)
+        if name not in known:
+            canonical_name(name)
+    return cleaned
+
+
 class Encoded(NamedTuple):
     """A dict of features as columns.
 
@@ -242,19 +182,6 @@ class Encoder:
     def __len__(self) -> int:
         return len(self.names)
 
-    def clean(self, x: Mapping[Hashable, Any]) -> dict[Hashable, float]:
-        """All features of ``x`` as floats (NaN = missing), dates expanded; raises what is wrong."""
-        if not isinstance(x, Mapping):
-            raise TypeError(f"x={x!r} is a {type(x).__name__}: expected a dict of features")
-        cleaned = {}
-        for name, value in _expand(x):
-            if isinstance(name, numbers.Number) and name != name:
-                name = math.nan  # not even equal to itself: one object stands for all of them
-            cleaned[name] = to_number(name, value)
-            if name not in self._columns:
-                canonical_name(name)
-        return cleaned
-
     def encode(self, x: Mapping[Hashable, Any]) -> Encoded:
         """The vector of ``x``; changes nothing.
 
@@ -276,7 +203,7 @@ class Encoder:
     def _encode_any(self, x: Mapping[Hashable, Any]) -> Encoded:
         values = np.full(len(self.names), np.nan)
         new: dict[Hashable, float] = {}
-        for name, number in self.clean(x).items():
+        for name, number in clean(x, self._columns).items():
             column = self._columns.get(name)
             if column is not None:
                 values[column] = number

@@ -35,7 +35,9 @@ FORGETTING_RATE = 0.001
 CALM_RATE = 0.01
 """Rate of forgetting while recent values vary much less than all values."""
 
-_WINSOR_WARMUP = 20
+WARMUP = 20
+"""Number of values from which on one value can be told to be an accident."""
+
 _CALM_SHARE = 1e-3
 _QUICK_EVERY = 16
 _QUICK_RATE = 0.15
@@ -160,7 +162,7 @@ def winsorised(delta: float, spread: float, n: int) -> float:
     (60.0, 3.0, 99.0)
     """
     bound = FARTHEST * spread
-    if bound == 0.0 or n <= _WINSOR_WARMUP:
+    if bound == 0.0 or n <= WARMUP:
         return delta
     return min(max(delta, -bound), bound)
 
@@ -249,7 +251,7 @@ class RunningMoments:
         delta = values - self.mean
         far = delta / self.divisor
         if not ddot(far, far) <= FARTHEST * FARTHEST:
-            bound = np.where(self._count < _WINSOR_WARMUP, np.inf, FARTHEST * self.divisor)
+            bound = np.where(self._count < WARMUP, np.inf, FARTHEST * self.divisor)
             delta = np.minimum(np.maximum(delta, -bound), bound)
         self._floor.update(delta, self.mean, self._variance, self._count, present)
         self.mean, self._variance = update_moments(self.mean, self._variance, delta, rate)

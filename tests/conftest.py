@@ -128,7 +128,7 @@ def recursions():
     """All recursive least squares of a regressor, by name."""
 
     def find(model):
-        return {"rls": model._rls} if hasattr(model, "_rls") else model._readout.least_squares
+        return {"rls": model.rls_} if hasattr(model, "rls_") else model.task_.readout.least_squares
 
     return find
 

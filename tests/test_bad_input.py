@@ -514,7 +514,9 @@ def test_the_first_reads_are_zero(make_memory):
         if isinstance(model, AttentionTransformer):
             assert not any(model.transform_one(x).values())
         else:
-            assert not model._step(x).phi[: model._features.n_reads].any()
+            features = model.features_
+            step = model.task_.propose(features.encoder.encode(x))
+            assert not step.evidence["full"][: features.n_reads].any()
 
 
 @given(rows=wild_streams)
@@ -537,9 +539,8 @@ def test_the_guard_lets_predictions_leave_the_range_by_its_width_and_no_more(
     targets_seen = [y for _, y in stream()]
     low, high = min(targets_seen), max(targets_seen)
     for extreme, limit in ((1e9, high + (high - low)), (-1e9, low - (high - low))):
-        model._readout.predict = lambda inputs, r=extreme: (r, np.array([r]))
-        model._memo = None
-        assert model.predict_one({"a": 1.0}) == limit
+        model.task_.readout.predict = lambda evidence, r=extreme: r
+        assert model.predict_one({"a": extreme}) == limit
 
 
 # --- whole streams

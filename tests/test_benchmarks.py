@@ -128,7 +128,7 @@ def test_patches_hold_while_they_are_in_force_and_no_longer(accuracy):
 def test_a_patch_of_nothing_is_an_error(accuracy):
     with (
         pytest.raises(AttributeError, match="NO_SUCH_CONSTANT"),
-        accuracy.patched({"readout.mixture.NO_SUCH_CONSTANT": 1.0}),
+        accuracy.patched({"readout.regression.NO_SUCH_CONSTANT": 1.0}),
     ):
         pass
 

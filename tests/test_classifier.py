@@ -13,8 +13,15 @@ import pytest
 from river import evaluate, linear_model, metrics, preprocessing
 
 from river_attention import StreamingAttentionClassifier
-from river_attention.readout import ClassMixture, Inputs, OnlineLogistic, RecursiveLeastSquares
-from river_attention.readout.logistic import ClassCounts, softmax
+from river_attention.core import Evidence, Layout
+from river_attention.readout import (
+    ClassMixture,
+    OnlineLogistic,
+    RecursiveLeastSquares,
+    class_experts,
+)
+from river_attention.readout.class_counts import ClassCounts
+from river_attention.readout.logistic import softmax
 
 SETTINGS = [
     pytest.param(functools.partial(StreamingAttentionClassifier, **params), id=str(i))
@@ -72,7 +79,7 @@ def train(model, stream):
 def test_the_update_for_two_classes_is_newtons():
     rng = np.random.default_rng(0)
     p, delta = 4, 0.1
-    model = OnlineLogistic(1.0, np.full(p, delta))
+    model = OnlineLogistic(1.0, np.full(p, delta), leak=0)
     precision, weights = np.eye(p) / delta, np.zeros(p)
     prior = np.log([0.7, 0.3])
     for phi in rng.normal(size=(300, p)):
@@ -84,14 +91,14 @@ def test_the_update_for_two_classes_is_newtons():
         )
         precision += omega * np.outer(phi, phi)
         weights += np.linalg.solve(precision, phi) * (y - probability)
-        assert softmax(model.logits(phi, prior))[1] == pytest.approx(probability, abs=1e-10)
+        assert softmax(model.answer(phi, prior))[1] == pytest.approx(probability, abs=1e-10)
         model.update(phi, prior, y, 1.0)
         assert np.allclose(model.rls.weights, weights, atol=1e-10)
     assert np.allclose(model.rls.covariance, np.linalg.inv(precision), atol=1e-10)
 
 
 def test_where_nothing_surprises_the_curvature_is_that_of_the_loss():
-    model = OnlineLogistic(1.0, np.ones(1))
+    model = OnlineLogistic(1.0, np.ones(1), leak=0)
     for y in (1, 1, 1):
         p = 1.0 / (1.0 + math.exp(-float(model.rls.weights[0])))
         before = 1.0 / model.rls.covariance[0, 0]
@@ -104,12 +111,12 @@ def test_a_surprise_does_not_overturn_what_a_sure_model_knows():
     for t in range(5000):
         model.update(np.array([1.0, t % 2 - 0.5]), np.zeros(2), t % 2, 1.0)
     model.update(np.array([1.0, 0.5]), np.zeros(2), 0, 1.0)
-    assert softmax(model.logits(np.array([1.0, 0.5]), np.zeros(2)))[1] > 0.5
+    assert softmax(model.answer(np.array([1.0, 0.5]), np.zeros(2)))[1] > 0.5
 
 
 def test_forgetting_fades_the_curvature():
     rng = np.random.default_rng(0)
-    model = OnlineLogistic(0.9, np.full(2, 0.1))
+    model = OnlineLogistic(0.9, np.full(2, 0.1), leak=0)
     precision, weights, prior = np.eye(2) / 0.1, np.zeros(2), np.zeros(2)
     for phi in rng.normal(size=(50, 2)):
         y = int(phi[0] > 0.0)
@@ -125,7 +132,7 @@ def test_forgetting_fades_the_curvature():
 
 def test_the_update_for_three_classes_shares_one_curvature():
     rng = np.random.default_rng(1)
-    model = OnlineLogistic(1.0, np.full(3, 0.1))
+    model = OnlineLogistic(1.0, np.full(3, 0.1), leak=0)
     model.add_class()
     precision, weights, prior = np.eye(3) / 0.1, np.zeros((3, 3)), np.log([0.5, 0.3, 0.2])
     for phi in rng.normal(size=(200, 3)):
@@ -140,13 +147,13 @@ def test_the_update_for_three_classes_shares_one_curvature():
 def test_three_separable_classes_are_learned():
     rng = np.random.default_rng(2)
     centres = np.array([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])
-    model = OnlineLogistic(1.0, np.full(3, 0.1))
+    model = OnlineLogistic(1.0, np.full(3, 0.1), leak=0)
     model.add_class()
     correct = []
     for _ in range(600):
         y = int(rng.integers(3))
         phi = np.append(1.0, centres[y] + 0.3 * rng.normal(size=2))
-        correct.append(int(model.logits(phi, np.zeros(3)).argmax()) == y)
+        correct.append(int(model.answer(phi, np.zeros(3)).argmax()) == y)
         model.update(phi, np.zeros(3), y, 1.0)
     assert np.mean(correct[100:]) > 0.99
 
@@ -157,15 +164,15 @@ def test_a_third_class_changes_no_odds_between_the_first_two():
     for phi in rng.normal(size=(100, 3)):
         model.update(phi, np.zeros(2), int(phi[1] > 0.0), 1.0)
     phi = np.array([0.3, -1.0, 2.0])
-    before = model.logits(phi, np.zeros(2))
+    before = model.answer(phi, np.zeros(2))
     model.add_class()
-    after = model.logits(phi, np.zeros(3))
+    after = model.answer(phi, np.zeros(3))
     assert after[1] - after[0] == pytest.approx(before[1] - before[0], abs=1e-12)
     assert after[2] == 0.0
 
 
 def test_a_weight_of_two_is_a_curvature_of_two():
-    one, two = (OnlineLogistic(1.0, np.ones(2)) for _ in range(2))
+    one, two = (OnlineLogistic(1.0, np.ones(2), leak=0) for _ in range(2))
     phi, prior = np.array([1.0, 2.0]), np.zeros(2)
     one.update(phi, prior, 1, 1.0)
     two.update(phi, prior, 1, 2.0)
@@ -213,13 +220,20 @@ def test_all_classes_beyond_the_sixteenth_share_what_follows_them():
     assert np.array_equal(counts.given(20), counts.given(31))
 
 
+def step_of(mixture, n_memory):
+    """Evidence of ones, with room for the answers of a mixture."""
+    layout = Layout(n_memory, 0, 0, 0, 0, False, ("last", "nobody"), mixture.n_answers)
+    evidence = Evidence(np.ones(layout.size), layout)
+    evidence["last"], evidence["nobody"] = 0, -1
+    return evidence
+
+
 def test_the_mixture_trusts_whoever_gave_the_label_most():
-    mixture = ClassMixture(0, (1.0,), None, 0)
-    inputs = Inputs(np.ones(1), np.ones(1), np.zeros(0), np.zeros(0), 0.0, 0.0)
-    n = len(mixture.names)
-    experts = np.full((n, 2), 0.5)
-    experts[1] = [0.2, 0.8]
-    mixture.update(inputs, experts, -1, 1, 1.0)
+    mixture = ClassMixture(class_experts(0, (1.0,), None))
+    n, evidence = len(mixture.names), step_of(mixture, 0)
+    mixture.answers(evidence)[:] = 0.5
+    mixture.answers(evidence)[1] = [0.2, 0.8]
+    mixture.update(evidence, 1, 1.0)
     expected = np.full(n, 0.5)
     expected[1] = 0.8
     expected = 0.995 * expected / expected.sum() + 0.005 / n
@@ -227,13 +241,15 @@ def test_the_mixture_trusts_whoever_gave_the_label_most():
 
 
 def test_shares_stay_a_distribution_for_any_weight():
-    mixture = ClassMixture(2, (0.9,), None, 8)
-    inputs = Inputs(np.ones(3), np.ones(1), np.zeros(0), np.zeros(0), 0.0, 0.0)
+    mixture = ClassMixture(class_experts(2, (0.9,), None))
+    evidence = step_of(mixture, 2)
     for w in (1e-300, 1.0, 1e6, 1e300):
         for y in (0, 1):
-            mixture.update(inputs, mixture.predict(inputs, 0), 0, y, w)
+            mixture.predict(evidence)
+            mixture.update(evidence, y, w)
             assert sum(mixture.weights().values()) == pytest.approx(1.0, abs=1e-12)
-            assert np.isfinite(mixture.predict(inputs, 0)).all()
+            mixture.predict(evidence)
+            assert np.isfinite(mixture.answers(evidence)).all()
 
 
 # --- labels ---
@@ -329,7 +345,7 @@ def test_a_hundred_classes_take_bounded_memory():
     assert len(model.classes_) == 100
     assert len(pickle.dumps(model)) < 1.02 * size
     # 16 slots of 6 lags, 2 inputs, bias, 8 reads
-    assert max(rls.n_features for rls in model._readout.least_squares.values()) == 107
+    assert max(rls.n_features for rls in model.task_.readout.least_squares.values()) == 107
     probabilities = model.predict_proba_one({"a": 3.0, "b": 0.0})
     assert sum(probabilities.values()) == pytest.approx(1.0, abs=1e-9)
     assert min(probabilities.values()) >= 1e-5
@@ -395,14 +411,14 @@ def test_the_readout_learns_the_features_that_it_predicted_with(make_classifier,
     for name, features in seen.items():
         original = getattr(ClassMixture, name)
 
-        def spy(self, inputs, *args, original=original, features=features):
-            features.append(inputs.full.tobytes())
-            return original(self, inputs, *args)
+        def spy(self, evidence, *args, original=original, features=features):
+            features.append(evidence["full"].tobytes())
+            return original(self, evidence, *args)
 
         monkeypatch.setattr(ClassMixture, name, spy)
     for x, y in rows(60):
         model.predict_one(x)
-        model._memo = None
+        model = copy.copy(model)  # without the memo
         model.learn_one(x, y)
     assert seen["predict"][1::2] == seen["update"]
     assert seen["predict"][::2] == seen["update"]
@@ -501,25 +517,25 @@ def test_an_exception_leaves_the_model_as_before(make_classifier, fingerprint, c
 def test_weight_zero_advances_and_trains_nothing():
     weightless, without = (train(LIGHT(forgetting_factor=1.0), rows(40)) for _ in range(2))
     x, y = {"a": 12.0, "b": 1.0}, "class 1"
-    before = [rls.weights for rls in weightless._readout.least_squares.values()]
+    before = [rls.weights for rls in weightless.task_.readout.least_squares.values()]
     shares = weightless.expert_weights_
     weightless.learn_one(x, y, w=0.0)
     without.advance_one(x)
-    after = [rls.weights for rls in weightless._readout.least_squares.values()]
+    after = [rls.weights for rls in weightless.task_.readout.least_squares.values()]
     assert all(map(np.array_equal, before, after))
     assert weightless.expert_weights_ == shares
     assert np.array_equal(weightless.bank_state_, without.bank_state_)
-    assert weightless._past[0] == 1
+    assert weightless.task_.last == 1
 
 
 def test_advance_one_moves_the_memory_and_keeps_the_lags():
     model, twin = (train(StreamingAttentionClassifier(), rows(30)) for _ in range(2))
-    past, shares = list(model._past), model.expert_weights_
+    past, shares = list(model.task_.past), model.expert_weights_
     model.advance_one({"a": 3.0})
     twin.learn_one({"a": 3.0}, "class 0")
     assert np.array_equal(model.state_, twin.state_)
     assert np.array_equal(model.bank_state_, twin.bank_state_)
-    assert list(model._past) == past
+    assert list(model.task_.past) == past
     assert model.expert_weights_ == shares
 
 
@@ -529,7 +545,7 @@ def test_reset_state_forgets_the_stream_and_keeps_what_was_learned():
     model.reset_state()
     assert not model.state_.any()
     assert not model.bank_state_.any()
-    assert model._last == -1
+    assert model.task_.last == -1
     assert (model.classes_, model.expert_weights_) == (classes, shares)
     train(model, rows(10))
     assert len(model.predict_proba_one({"a": 1.0})) == 3
@@ -686,7 +702,7 @@ def test_it_survives(name, n_steps):
         x, y = STREAMS[name](rng, t)
         model.learn_one(x, y)
         if t % 1000 == 999:
-            for rls in model._readout.least_squares.values():
+            for rls in model.task_.readout.least_squares.values():
                 assert np.isfinite(rls.weights).all()
                 assert rls.n_resets_ == 0
                 assert rls.covariance.diagonal().min() > 0.0

@@ -22,6 +22,7 @@ from river_attention import (
     ret_net,
     streaming_attention,
 )
+from river_attention.config import from_plain, to_plain
 from river_attention.modes import (
     GLA,
     NAMED,
@@ -30,8 +31,6 @@ from river_attention.modes import (
     Hawk,
     LogLinear,
     RetNet,
-    from_plain,
-    to_plain,
 )
 
 SETTINGS = [

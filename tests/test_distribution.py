@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from river import conf, evaluate, metrics, proba
 
 from river_attention import StreamingAttentionRegressor
-from river_attention.readout.noise import NoiseVariance
+from river_attention.readout.robust import NoiseVariance
 
 X = {"a": 10.0, "b": 0.5}
 
@@ -232,14 +232,18 @@ def test_one_accident_counts_as_three_deviations():
     assert abs(float(noise.value) - (1.0 + 0.005 * 8.0)) < 1e-10
 
 
-def test_models_side_by_side_have_variances_of_their_own():
-    errors = np.random.default_rng(0).normal(size=(400, 3)) * [0.1, 1.0, 50.0]
-    together, alone = NoiseVariance((3,)), [NoiseVariance() for _ in range(3)]
-    for row in errors:
-        together.update(row)
-        for noise, error in zip(alone, row, strict=True):
-            noise.update(error)
-    np.testing.assert_allclose(together.value, [float(noise.value) for noise in alone], rtol=1e-10)
+@pytest.mark.parametrize("size", [0.1, 1.0, 50.0])
+def test_the_noise_variance_is_a_running_mean_of_squares_up_to_three_deviations(size):
+    noise, variance = NoiseVariance(), 1.0
+    errors = size * np.random.default_rng(0).normal(size=400)
+    errors[[5, 200]] *= 100.0
+    for n, square in enumerate((errors**2).tolist(), start=1):
+        if n > 20:
+            square = min(square, 9.0 * variance)
+        variance += max(1.0 / n, 0.005) * (square - variance)
+    for error in errors.tolist():
+        noise.update(error)
+    assert abs(noise.value / variance - 1.0) < 1e-10
 
 
 def test_after_a_run_of_exact_predictions_the_variance_grows_again():

@@ -52,8 +52,7 @@ def errors_of(model, rows):
 
 
 def linear(model):
-    readout = model._readout
-    return [readout.rls] if hasattr(readout, "rls") else [e.rls for e in readout._linear.values()]
+    return list(model.task_.readout.least_squares.values())
 
 
 # --- which detectors
@@ -100,39 +99,39 @@ def test_it_is_told_the_absolute_error_in_units_of_the_scale(stream):
     model = StreamingAttentionRegressor(drift_detector=Alarm())
     expected = []
     for x, y in stream(60):
-        if model._target.can_learn:
-            step = model._step(x)
-            expected.append(abs(y - model._target.restore(step.prediction)) / model._target.scale)
+        target = model.task_.target
+        if target.scale > 0.0:
+            expected.append(abs(y - model.predict_one(x)) / target.scale)
         model.learn_one(x, y)
     assert len(expected) == 58
-    np.testing.assert_allclose(model._detector.told, expected, atol=1e-10)
+    np.testing.assert_allclose(model.task_.detector.told, expected, atol=1e-10)
 
 
 def test_it_is_told_nothing_by_a_sample_of_weight_zero(stream, train):
     model = train(StreamingAttentionRegressor(drift_detector=Alarm()), stream(30))
-    before = len(model._detector.told)
+    before = len(model.task_.detector.told)
     model.learn_one({"a": 1.0}, 50.0, w=0.0)
-    assert len(model._detector.told) == before
+    assert len(model.task_.detector.told) == before
 
 
 def test_it_is_told_nothing_by_a_step_without_a_label(stream, train):
     model = train(StreamingAttentionRegressor(drift_detector=Alarm()), stream(30))
-    before = len(model._detector.told)
+    before = len(model.task_.detector.told)
     model.advance_one({"a": 1.0})
-    assert len(model._detector.told) == before
+    assert len(model.task_.detector.told) == before
 
 
 def test_it_is_told_nothing_while_the_target_is_constant(train):
     model = StreamingAttentionRegressor(drift_detector=Alarm())
     train(model, [({"a": float(t)}, 3.0) for t in range(20)])
-    assert model._detector.told == []
+    assert model.task_.detector.told == []
 
 
 def test_it_is_told_nothing_by_a_prediction(stream, train):
     model = train(StreamingAttentionRegressor(drift_detector=Alarm()), stream(30))
-    before = len(model._detector.told)
+    before = len(model.task_.detector.told)
     model.predict_one({"a": 1.0})
-    assert len(model._detector.told) == before
+    assert len(model.task_.detector.told) == before
 
 
 # --- what happens then
@@ -162,7 +161,7 @@ def test_the_covariance_is_that_of_the_prior_when_it_fires(readout, stream, trai
     model = StreamingAttentionRegressor(readout=readout, drift_detector=Alarm(at=(58,)))
     train(model, stream(60))
     for rls in linear(model):
-        assert np.array_equal(rls.covariance, np.diag(rls._prior))
+        assert np.array_equal(rls.covariance, np.diag(rls.prior))
 
 
 def test_experts_are_trusted_alike_when_it_fires(stream, train):
@@ -241,14 +240,14 @@ def test_a_clone_has_the_detector_and_is_untrained(stream, train):
     train(model, stream(60))
     clone = model.clone()
     assert clone.n_drifts_ == 0
-    assert clone._detector.told == []
+    assert clone.task_.detector.told == []
     assert train(clone, stream(60)).n_drifts_ == 1
 
 
 def test_a_clone_may_get_another_detector():
     model = StreamingAttentionRegressor(drift_detector=drift.ADWIN(delta=0.01))
     clone = model.clone({"drift_detector": drift.ADWIN(delta=0.5)})
-    assert clone._detector.delta == 0.5
+    assert clone.task_.detector.delta == 0.5
 
 
 @pytest.mark.parametrize(

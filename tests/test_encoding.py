@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from river_attention import calendar_features
-from river_attention.encoding import Encoder, canonical_name, generator
-from river_attention.layers import MultiHeadLinearAttention
+from river_attention.encoding import Encoder
+from river_attention.naming import canonical_name, generator
 
 # --- the same in every process
 
@@ -98,20 +98,35 @@ def test_a_name_made_by_a_date_and_given_as_well_does_not_depend_on_the_order(ma
     assert answers[0] == answers[1]
 
 
+def drawn_layers(model):
+    """The layers whose weights are drawn, by what seeds them."""
+    labels = {"head": "heads", "bank": "bank"}
+    memories = model.features_.memories
+    return {label: memories[name] for name, label in labels.items() if name in memories}
+
+
+def gains(label, layer):
+    """The factor on the drawn weights of every row; 0 for rows that see no input."""
+    if label == "bank":
+        # the complex inputs of the bank have two parts that share the variance
+        return np.repeat([2**-0.5, 1.0], 2 * layer.n_units)
+    blocks = layer.mode.projections(layer.d_key, layer.d_value)
+    sizes = [layer.n_heads * math.prod(block.shape) for block in blocks]
+    return np.repeat([block.gain for block in blocks], sizes)
+
+
 @pytest.mark.parametrize("first", ["a", "b"])
 def test_the_column_of_a_feature_does_not_depend_on_when_it_came(make_memory, first):
     model = make_memory()
     model.learn_one({first: 1.0}, 1.0)
     model.learn_one({"a": 1.0, "b": 2.0}, 2.0)
-    names = model._features.encoder.names
-    for layer in model._features.layers.values():
-        heads = isinstance(layer, MultiHeadLinearAttention)
+    names = model.features_.encoder.names
+    layers = drawn_layers(model)
+    assert layers
+    for label, layer in layers.items():
         weights = layer.weights[:, -2:][:, names.index("b")]
-        label = "heads" if heads else "bank"
         drawn = generator(42, label, canonical_name("b")).normal(size=len(weights))
-        # the complex inputs of the bank have two parts that share the variance
-        halves = np.repeat([2**-0.5, 1.0], len(weights) // 2)
-        gain = layer._gain if heads else halves
+        gain = gains(label, layer)
         ratios = weights[gain != 0.0] / (drawn * gain)[gain != 0.0]
         np.testing.assert_allclose(ratios, ratios[0], rtol=1e-12)
 
@@ -209,13 +224,15 @@ def test_different_keys_have_different_canonical_names():
 
 def test_different_keys_are_different_features(make, train):
     model = train(make(), [(dict.fromkeys(DIFFERENT, 1.0), 1.0)])
-    encoder = model._encoder if hasattr(model, "_encoder") else model._features.encoder
+    encoder = model.encoder_ if hasattr(model, "encoder_") else model.features_.encoder
     assert len(encoder) == len(DIFFERENT)
 
 
 def test_different_columns_are_drawn_for_the_text_and_the_number_one(make_memory, train):
     model = train(make_memory(), [({"1": 1.0, 1: 1.0}, 1.0)])
-    for layer in model._features.layers.values():
+    layers = drawn_layers(model)
+    assert layers
+    for layer in layers.values():
         assert not np.allclose(layer.weights[:, -1], layer.weights[:, -2])
 
 

@@ -221,10 +221,9 @@ def test_a_trend_is_not_cut_off():
     t = np.arange(21 + 21)
     values = 10.0 * t
     model = learned(StreamingAttentionForecaster(season=7, horizon=7), series(values[:21]))
-    experts = model._experts(model._regressor, model._past, [{}] * 21)
-    drifting = experts[model._names().index("seasonal + drift")]
+    drifting = np.array(model.expert_forecasts(21)["seasonal + drift"])
     assert drifting == pytest.approx(values[21:])
-    low, high = model._limits(model._regressor, 21)
+    low, high = model.regressor_.task_.target.limits(1 + np.arange(1, 22) / 7)
     assert (low < drifting).all()
     assert (drifting < high).all()
 
@@ -241,42 +240,44 @@ def test_forecasts_far_ahead_stay_within_the_limits():
 
 def test_before_the_first_season_is_over_the_season_says_nothing():
     model = learned(StreamingAttentionForecaster(season=50, **SMALL), series(range(10)))
-    experts = model._experts(model._regressor, model._past, [{}] * 60)
-    assert (experts[-2:] == 9.0).all()
+    experts = model.expert_forecasts(60)
+    assert experts["seasonal"] == experts["seasonal + drift"] == [9.0] * 60
 
 
 def test_retrieval_forecasts_what_followed_when_the_past_was_like_this():
     values = np.tile(PATTERN, 30)
     model = learned(StreamingAttentionForecaster(), series(values[:150]))
-    experts = model._experts(model._regressor, model._past, [{}] * 12)
-    assert experts[model._names().index("retrieval")] == pytest.approx(values[150:162], abs=0.2)
+    assert model.expert_forecasts(12)["retrieval"] == pytest.approx(values[150:162], abs=0.2)
 
 
 def test_the_first_step_of_the_recursion_is_the_prediction_of_the_regressor():
     model = learned(StreamingAttentionForecaster(**SMALL), noisy(60))
-    experts = model._experts(model._regressor, model._past, AHEAD[:3])
-    assert experts[1, 0] == model._regressor.predict_one(AHEAD[0])
+    recursive = model.expert_forecasts(3, AHEAD)["recursive"]
+    assert recursive[0] == model.regressor_.predict_one(AHEAD[0])
 
 
 def test_the_recursion_takes_its_predictions_for_targets():
     model = learned(StreamingAttentionForecaster(**SMALL), noisy(60))
-    first = model.forecast(1, AHEAD[:1])
-    ahead = learned(pickle.loads(pickle.dumps(model)), [])
-    recursive = model._experts(model._regressor, model._past, AHEAD[:2])[1]
-    regressor = ahead._regressor
-    regressor._features.advance(regressor._step(AHEAD[0]))
-    regressor._target.update(float(recursive[0]))
-    regressor._memo = None
-    assert regressor.predict_one(AHEAD[1]) == recursive[1]
-    assert len(first) == 1
+    first, second = model.expert_forecasts(2, AHEAD)["recursive"]
+    rollout = model.regressor_.rollout()
+    assert rollout.predict(AHEAD[0]) == first
+    rollout.advance(first)
+    assert rollout.predict(AHEAD[1]) == second
+
+
+def test_the_forecasts_are_means_of_those_of_the_experts():
+    model = learned(StreamingAttentionForecaster(**SMALL), noisy(60))
+    experts, weights = model.expert_forecasts(3, AHEAD), model.expert_weights_
+    means = [sum(weights[h][name] * experts[name][h] for name in experts) for h in range(3)]
+    assert model.forecast(3, AHEAD) == pytest.approx(means, abs=1e-10)
 
 
 def test_the_second_regressor_is_the_model_of_some_steps_ago():
     rows = noisy(50)
     model = learned(StreamingAttentionForecaster(horizon=5, **SMALL), rows)
     old = learned(StreamingAttentionForecaster(horizon=5, **SMALL), rows[:46])
-    assert [y for _, y in model._waiting] == [y for _, y in rows[46:]]
-    assert model._behind.predict_one({"a": 0.3}) == old._regressor.predict_one({"a": 0.3})
+    assert model.behind_.task_.target.n == 46
+    assert model.behind_.predict_one({"a": 0.3}) == old.regressor_.predict_one({"a": 0.3})
 
 
 def test_shares_are_uniform_until_a_forecast_met_its_target():
@@ -406,7 +407,7 @@ def test_no_input_makes_a_forecast_nan_or_infinite(rows, ahead, season, window):
         model.learn_one(y, x)
         distributions = model.forecast(7, ahead, with_dist=True)
         assert all(math.isfinite(p.mu) and math.isfinite(p.sigma) for p in distributions)
-        assert np.isfinite(model._weights).all()
+        assert np.isfinite([list(row.values()) for row in model.expert_weights_]).all()
 
 
 @pytest.mark.parametrize("level", [0.0, 5.0, 1e150])
@@ -455,6 +456,6 @@ def test_far_horizons_are_scored_less_often():
     near = learned(StreamingAttentionForecaster(horizon=24, **SMALL), rows)
     far = learned(StreamingAttentionForecaster(horizon=49, **SMALL), rows)
     # one origin for every step from the horizon on; two without a scale of the target do not count
-    assert near._noise[0].n == (80 - 24 + 1) - 2
+    assert near.n_scored_ == (80 - 24 + 1) - 2
     # every third origin; the first has no scale
-    assert far._noise[0].n == math.ceil((80 - 49 + 1) / 3) - 1
+    assert far.n_scored_ == math.ceil((80 - 49 + 1) / 3) - 1

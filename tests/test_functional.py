@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from river_attention import functional as F
-from river_attention.functional._scan import linear_step, scan
+from river_attention.functional.recurrence import linear_step, scan
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 

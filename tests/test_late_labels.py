@@ -10,7 +10,7 @@ import pytest
 from river import evaluate, metrics
 
 from river_attention import StreamingAttentionRegressor
-from river_attention.estimators._pending import PendingSteps
+from river_attention.core.pending import PendingSteps
 from river_attention.readout import RecursiveLeastSquares
 
 SMALL = {"n_heads": 2, "memory": 2, "window": 50, "long_lags": 4}
@@ -57,7 +57,7 @@ def test_time_advances_when_x_is_seen_and_not_when_its_label_comes():
 def test_without_delay_it_is_the_model_that_advances_when_it_learns():
     # the lags of a label that follows at once are known at the same moments
     late, prompt = make(), StreamingAttentionRegressor(**SMALL)
-    late._readout._eta = None
+    late.task_.readout.eta = prompt.task_.readout.eta
     assert run(late, rows(), 0) == run(prompt, rows(), 0)
 
 
@@ -112,14 +112,14 @@ def test_the_label_is_learned_from_the_last_label_known_then(monkeypatch):
     stream = list(rows(30))
     expected, waiting = [], []
     for x, y in stream:
-        anchor = model._target.last
+        anchor = model.task_.target.last
         model.predict_one(x)
         waiting.append((x, y, anchor))
         if len(waiting) > 4:
             old_x, old_y, old_anchor = waiting.pop(0)
             # the scale is the one of now; a pair seen before any label has no anchor
-            if model._target.scale > 0.0 and old_anchor is not None:
-                expected.append((old_y - old_anchor) / model._target.scale)
+            if model.task_.target.scale > 0.0 and old_anchor is not None:
+                expected.append((old_y - old_anchor) / model.task_.target.scale)
             model.learn_one(old_x, old_y)
     assert len(expected) > 15
     assert learned == expected
@@ -129,16 +129,18 @@ def test_the_label_is_learned_from_the_last_label_known_then(monkeypatch):
 
 
 def test_equal_x_are_matched_oldest_first():
-    model = make()
-    for _ in range(3):
-        model.predict_one({"a": 1.0})
-    waiting = [step for _, step in model._pending._steps.values()]
-    found = []
-    train = model._train
-    model._train = lambda step, y, w: found.append(step) or train(step, y, w)
-    for y in (1.0, 2.0, 3.0):
-        model.learn_one({"a": 1.0}, y)
-    assert [id(step) for step in found] == [id(step) for step in waiting]
+    by_x, by_key, x = make(), make(), {"a": 1.0}
+    for t, (seen, y) in enumerate(rows(20)):
+        for model in (by_x, by_key):
+            model.predict_one(seen)
+            model.learn_one(seen, y)
+        if t % 5 == 4:
+            by_x.predict_one(x)
+            by_key.predict_one(x, key=t)
+    for t, y in ((4, 1.0), (9, 2.0), (14, 3.0)):
+        by_x.learn_one(x, y)
+        by_key.learn_one(x, y, key=t)
+    assert by_x.predict_one({"a": 0.5}) == by_key.predict_one({"a": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -195,10 +197,10 @@ def test_a_key_that_cannot_be_one_leaves_the_model_as_it_was():
 def test_an_unmatched_label_is_learned_counted_and_does_not_advance():
     model = make()
     run(model, rows(30), 0)
-    state, n_targets = model.state_.copy(), model._target.n
+    state, n_targets = model.state_.copy(), model.task_.target.n
     model.learn_one({"a": 3.0, "b": 4.0}, 12.0)
     assert model.n_unmatched_ == 1
-    assert model._target.n == n_targets + 1
+    assert model.task_.target.n == n_targets + 1
     assert np.array_equal(model.state_, state)
 
 
@@ -222,15 +224,22 @@ def test_labels_may_come_in_any_order():
 
 
 def test_labels_that_never_come_are_dropped_at_last_and_counted():
-    model = make()
-    model._pending = PendingSteps(capacity=10)
-    for x, _ in rows(25):
+    model = make(readout="rls", window=0)
+    for x, _ in rows(4100):
         model.predict_one(x)
-    assert (model.n_pending_, model.n_dropped_) == (10, 15)
+    assert (model.n_pending_, model.n_dropped_) == (4096, 4)
     size = len(pickle.dumps(model))
     for x, _ in rows(25, seed=1):
         model.predict_one(x)
     assert len(pickle.dumps(model)) == pytest.approx(size, rel=0.01)
+
+
+def test_the_oldest_that_waits_is_dropped_first():
+    pending = PendingSteps(capacity=10)
+    for i in range(25):
+        pending.add("even" if i % 2 == 0 else "odd", i)
+    assert (len(pending), pending.n_dropped) == (10, 15)
+    assert (pending.pop("even"), pending.pop("odd")) == (16, 15)
 
 
 def test_a_stream_without_features_is_matched_in_order():

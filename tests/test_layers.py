@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 
 import numpy as np
@@ -29,6 +30,13 @@ def layer_of(mode, seed=1, **params):
     )
 
 
+def gains(layer):
+    """The factor on the drawn weights of every row; 0 for rows that see no input."""
+    blocks = layer.mode.projections(layer.d_key, layer.d_value)
+    sizes = [layer.n_heads * math.prod(block.shape) for block in blocks]
+    return np.repeat([block.gain for block in blocks], sizes)
+
+
 def inputs(n_steps=40, n_inputs=5, seed=0):
     return np.random.default_rng(seed).normal(size=(n_steps, n_inputs))
 
@@ -43,7 +51,7 @@ def test_a_step_at_a_time_is_the_sequence_at_once(mode):
     reads, final = layer.forward(X, layer.init_state())
     state = layer.init_state()
     for x, expected in zip(X, reads, strict=True):
-        read, state = layer.step(x, state)
+        read, state = layer.propose(x, state)
         assert_close(read, expected)
     assert_close(state, final)
 
@@ -78,7 +86,7 @@ def test_neither_input_nor_state_is_written_to(mode):
     _, state = layer.forward(X, layer.init_state())
     state.flags.writeable = X.flags.writeable = False
     before = state.copy()
-    layer.step(X[0], state)
+    layer.propose(X[0], state)
     layer.forward(X, state)
     assert np.array_equal(state, before)
 
@@ -87,7 +95,7 @@ def test_a_layer_holds_no_state(mode):
     layer, X = layer_of(mode), inputs()
     before = pickle.dumps(layer)
     first = layer.forward(X, layer.init_state())
-    layer.step(X[0], layer.init_state())
+    layer.propose(X[0], layer.init_state())
     assert pickle.dumps(layer) == before
     for one, other in zip(first, layer.forward(X, layer.init_state()), strict=True):
         assert np.array_equal(one, other)
@@ -98,7 +106,7 @@ def test_shapes_are_those_of_the_parameters(mode):
     assert layer.n_inputs == 5
     assert layer.n_outputs == 6
     assert not layer.init_state().any()
-    read, state = layer.step(inputs()[0], layer.init_state())
+    read, state = layer.propose(inputs()[0], layer.init_state())
     assert read.shape == (6,)
     assert state.shape == layer.init_state().shape
     assert state.dtype == layer.init_state().dtype
@@ -114,7 +122,7 @@ def test_the_same_seed_draws_the_same_layer(mode):
 
 def test_another_seed_draws_another_layer(mode):
     one, other = layer_of(mode, seed=1), layer_of(mode, seed=2)
-    drawn = one._gain != 0.0
+    drawn = gains(one) != 0.0
     assert not np.isclose(one.weights[drawn], other.weights[drawn]).any()
     assert not one.weights[~drawn].any()
 
@@ -153,8 +161,9 @@ def test_an_input_of_zero_is_as_good_as_none(mode):
 
 def test_weights_have_variance_one_over_d(mode):
     layer = layer_of(mode, n_heads=16, n_inputs=50)
-    drawn = layer._gain != 0.0
-    scaled = layer.weights[drawn] / layer._gain[drawn, None]
+    gain = gains(layer)
+    drawn = gain != 0.0
+    scaled = layer.weights[drawn] / gain[drawn, None]
     assert np.std(scaled) == pytest.approx(50**-0.5, rel=0.05)
 
 
@@ -169,7 +178,7 @@ def test_keys_and_queries_have_biases_of_variance_one_and_values_none(gla):
 
 def test_a_head_at_rest_remembers_for_its_time_constant(gla):
     layer = layer_of(gla, n_heads=4)
-    _, state = layer.step(np.zeros(5), np.ones((4, 4, 2)))
+    _, state = layer.propose(np.zeros(5), np.ones((4, 4, 2)))
     # nothing is written at rest, as v has no bias
     expected = np.exp(-1.0 / np.array([1.0, 4.0, 16.0, 64.0]))
     np.testing.assert_allclose(state, np.broadcast_to(expected[:, None, None], state.shape))

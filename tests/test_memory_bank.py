@@ -57,7 +57,7 @@ def test_a_step_at_a_time_is_the_sequence_at_once():
     reads, final = bank.forward(X, bank.init_state())
     state = bank.init_state()
     for x, expected in zip(X, reads, strict=True):
-        read, state = bank.step(x, state)
+        read, state = bank.propose(x, state)
         # BLAS adds in another order for a matrix than for a vector
         assert_close(read, expected, 1e-12)
     assert_close(state, final, 1e-12)
@@ -78,8 +78,8 @@ def test_a_step_leaves_the_state_as_it_was_and_can_be_repeated():
     _, state = bank.forward(X, bank.init_state())
     before = state.copy()
     state.flags.writeable = X.flags.writeable = False
-    read, new = bank.step(X[0], state)
-    again, new_again = bank.step(X[0], state)
+    read, new = bank.propose(X[0], state)
+    again, new_again = bank.propose(X[0], state)
     assert np.array_equal(state, before)
     assert np.array_equal(read, again)
     assert np.array_equal(new, new_again)
@@ -94,7 +94,7 @@ def test_the_state_begins_at_zero_with_one_complex_number_a_unit():
 def test_a_read_is_state_and_gated_state():
     bank, X = bank_of(8), inputs()
     _, state = bank.forward(X, bank.init_state())
-    read, new = bank.step(X[0], state)
+    read, new = bank.propose(X[0], state)
     assert read.shape == (bank.n_outputs,) == (32,)
     plain = np.concatenate([new.real, new.imag])
     assert np.array_equal(read[:16], plain)
@@ -104,7 +104,7 @@ def test_a_read_is_state_and_gated_state():
 def test_the_gate_is_shut_without_input_while_the_memory_lasts():
     bank = bank_of(8)
     _, state = bank.forward(inputs(), bank.init_state())
-    read, _ = bank.step(np.zeros(N_INPUTS), state)
+    read, _ = bank.propose(np.zeros(N_INPUTS), state)
     assert read[:16].any()
     assert not read[16:].any()
 

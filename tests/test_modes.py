@@ -133,7 +133,7 @@ def test_a_step_at_a_time_is_the_sequence_at_once(mode):
     state = layer.init_state()
     steps = []
     for x in X:
-        read, state = layer.step(x, state)
+        read, state = layer.propose(x, state)
         steps.append(read)
     assert_close(np.array(steps), reads)
     assert_close(state, final)
@@ -154,8 +154,8 @@ def test_a_step_leaves_the_state_as_it_was_and_can_be_repeated(mode):
     _, state = layer.forward(X, layer.init_state())
     before = state.copy()
     state.flags.writeable = X.flags.writeable = False
-    read, new = layer.step(X[0], state)
-    again, new_again = layer.step(X[0], state)
+    read, new = layer.propose(X[0], state)
+    again, new_again = layer.propose(X[0], state)
     assert np.array_equal(state, before)
     assert np.array_equal(read, again)
     assert np.array_equal(new, new_again)
@@ -165,7 +165,7 @@ def test_a_step_leaves_the_state_as_it_was_and_can_be_repeated(mode):
 def test_the_state_is_one_contiguous_array_of_constant_size(mode):
     layer, X = layer_of(mode), inputs(70)
     first = layer.init_state()
-    _, after_one = layer.step(X[0], first)
+    _, after_one = layer.propose(X[0], first)
     _, after_many = layer.forward(X, first)
     for state in (first, after_one, after_many):
         assert isinstance(state, np.ndarray)
@@ -292,7 +292,7 @@ def test_learning_trains_on_exactly_the_features_predicted_with(mode, saved_betw
         if saved_between:
             model = pickle.loads(pickle.dumps(model))
         model.learn_one(x, y)
-        n_experts = len(model._readout.least_squares)
+        n_experts = len(model.task_.readout.least_squares)
         assert trained in ([], predicted[:n_experts])
         n_trained += len(trained)
     # nothing can be learned before two targets are known
@@ -538,7 +538,7 @@ def token_at_rest(mode, n_heads=4):
     """The token that an input of 0 makes."""
     layer = layer_of(mode, n_heads=n_heads)
     seen = recorded(layer)
-    layer.step(np.zeros(5), layer.init_state())
+    layer.propose(np.zeros(5), layer.init_state())
     return seen.last_token
 
 
@@ -717,7 +717,7 @@ def projected(name, u):
     """The blocks of a thousand heads for an input, by name."""
     layer = layer_of(NAMED[name], n_heads=MANY)
     recorder = recorded(layer)
-    layer.step(u, layer.init_state())
+    layer.propose(u, layer.init_state())
     names = [block.name for block in NAMED[name].projections(4, 2)]
     return dict(zip(names, recorder.blocks, strict=True))
 
@@ -827,11 +827,11 @@ def test_normalised_linear_attention_reads_a_weighted_mean_of_the_values():
 def test_reading_before_writing_is_reading_the_state_that_was_found(mode):
     X = inputs(8)
     before, after = layer_of(mode), layer_of(mode.clone({"read": "after"}))
-    read, state = before.step(X[0], before.init_state())
+    read, state = before.propose(X[0], before.init_state())
     assert not read.any()
     for x in X[1:]:
-        _, new = after.step(x, state)
-        read, state = before.step(x, state)
+        _, new = after.propose(x, state)
+        read, state = before.propose(x, state)
         assert np.array_equal(state, new)
         assert read.any()
 
@@ -839,7 +839,7 @@ def test_reading_before_writing_is_reading_the_state_that_was_found(mode):
 def test_rwkv_reads_its_own_token_by_the_bonus_alone():
     layer = layer_of(RWKV())
     recorder = recorded(layer)
-    read, _ = layer.step(inputs(1)[0], layer.init_state())
+    read, _ = layer.propose(inputs(1)[0], layer.init_state())
     _, k, v, q, bonus = recorder.blocks
     expected = (q[:, 0] * bonus[..., 0] * k[..., 0]).sum(axis=1, keepdims=True) * v[:, 0]
     assert_close(read, expected.ravel())

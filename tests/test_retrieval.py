@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 
 import numpy as np
@@ -61,17 +62,38 @@ def steps(n, n_columns, seed=0):
     ]
 
 
+def situation(x, delta):
+    """What retrieval sees of a step."""
+    return np.concatenate([[delta], x])
+
+
+def look(layer, x, delta, state):
+    """The reads of a step, and its distances."""
+    reads, proposal = layer.propose(situation(x, delta), state)
+    return reads, proposal.distance
+
+
+def live(layer, x, delta, residual, state):
+    """Let a step pass with its label; returns its reads and distances, and the state."""
+    seen = situation(x, delta)
+    reads, proposal = layer.propose(seen, state)
+    state = layer.learn(layer.commit(state, proposal), seen, residual)
+    return reads, proposal.distance, state
+
+
 def fill(layer, rows, state=None):
     state = layer.init_state() if state is None else state
     for x, delta, residual in rows:
-        _, distance = layer.read(x, delta, state)
-        state.follow(distance, state.n_stored)
-        layer.store(state, x, delta, residual)
+        *_, state = live(layer, x, delta, residual, state)
     return state
 
 
 def as_bytes(state):
-    return pickle.dumps(state)
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer)
+    pickler.fast = True  # no references: equal states with other string objects are equal
+    pickler.dump(state)
+    return buffer.getvalue()
 
 
 # --- the equations
@@ -83,10 +105,8 @@ def test_the_distance_by_its_recurrence_is_that_of_the_definition(window):
     state = layer.init_state()
     # ten windows of 20: the buffers of twice the window are moved many times
     for x, delta, residual in steps(200, 2):
-        _, distance = layer.read(x, delta, state)
+        _, distance, state = live(layer, x, delta, residual, state)
         np.testing.assert_allclose(distance, naive_distances(deltas, delta, window), atol=1e-10)
-        state.follow(distance, state.n_stored)
-        layer.store(state, x, delta, residual)
         deltas.append(delta)
 
 
@@ -105,13 +125,11 @@ def test_the_reads_are_those_of_a_softmax_over_the_past(name, window):
     layer, deltas, xs, residuals = Retrieval(window), [], [], []
     state = layer.init_state()
     for x, delta, residual in steps(200, COLUMNS[name]):
-        reads, distance = layer.read(x, delta, state)
+        reads, _, state = live(layer, x, delta, residual, state)
         expected = naive_reads(naive_distances(deltas, delta, window), xs, x, residuals, window)
         # ‖x̂ - x̂_i‖² comes from norms and products, and a temperature of 0.00625 magnifies its
         # rounding 160 times; powers of one exponential add a little
         np.testing.assert_allclose(reads, expected, atol=1e-8)
-        state.follow(distance, state.n_stored)
-        layer.store(state, x, delta, residual)
         deltas.append(delta)
         xs.append(x)
         residuals.append(residual)
@@ -123,7 +141,7 @@ def test_a_column_unknown_to_the_store_was_at_its_mean_so_far():
     wide = fill(layer, [(np.pad(x, (0, 1)), delta, r) for x, delta, r in rows])
     x = np.array([0.3, -0.2, 1.5])
     np.testing.assert_allclose(
-        layer.read(x, 0.1, narrow)[0], layer.read(x, 0.1, wide)[0], atol=1e-10
+        look(layer, x, 0.1, narrow)[0], look(layer, x, 0.1, wide)[0], atol=1e-10
     )
 
 
@@ -132,8 +150,8 @@ def test_the_past_beyond_the_window_still_counts_in_the_distance():
     calm, wild = steps(30, 0), steps(30, 0)
     wild = [(x, 3.0 if t < 22 else d, r) for t, (x, d, r) in enumerate(wild)]
     states = [fill(layer, rows) for rows in (calm, wild)]
-    assert np.array_equal(states[0].delta, states[1].delta)
-    distances = [layer.read(NOTHING, 0.0, state)[1] for state in states]
+    assert np.array_equal(states[0].past["delta"], states[1].past["delta"])
+    distances = [look(layer, NOTHING, 0.0, state)[1] for state in states]
     assert np.abs(distances[0] - distances[1]).min() > 1e-3
 
 
@@ -141,20 +159,20 @@ def test_the_past_beyond_the_window_still_counts_in_the_distance():
 def test_with_fewer_than_five_steps_the_reads_are_zero(n_stored):
     layer = Retrieval(20)
     state = fill(layer, steps(n_stored, 2))
-    assert not layer.read(np.ones(2), 0.5, state)[0].any()
+    assert not look(layer, np.ones(2), 0.5, state)[0].any()
 
 
 def test_five_steps_are_enough():
     layer = Retrieval(20)
     state = fill(layer, [(x, delta, 1.0) for x, delta, _ in steps(5, 2)])
-    np.testing.assert_allclose(layer.read(np.ones(2), 0.5, state)[0], np.ones(6), atol=1e-10)
+    np.testing.assert_allclose(look(layer, np.ones(2), 0.5, state)[0], np.ones(6), atol=1e-10)
 
 
 @pytest.mark.parametrize("window", [1, 4])
 def test_a_window_below_five_never_reads_anything(window):
     layer = Retrieval(window)
     state = fill(layer, steps(30, 1))
-    assert not layer.read(np.ones(1), 0.5, state)[0].any()
+    assert not look(layer, np.ones(1), 0.5, state)[0].any()
 
 
 @pytest.mark.parametrize("n_columns", [0, 1, 3, 7, 30, 100, 200])
@@ -163,20 +181,20 @@ def test_steps_that_are_all_alike_are_averaged(n_columns, n_stored):
     layer, residuals = Retrieval(50), np.random.default_rng(0).normal(size=n_stored)
     x = np.full(n_columns, 2.7)
     state = fill(layer, [(x, 0.5, r) for r in residuals.tolist()])
-    np.testing.assert_allclose(layer.read(x, 0.5, state)[0], residuals.mean(), atol=1e-10)
+    np.testing.assert_allclose(look(layer, x, 0.5, state)[0], residuals.mean(), atol=1e-10)
 
 
 @pytest.mark.parametrize(("residual", "limited"), [(1e9, 10.0), (-1e9, -10.0), (9.5, 9.5)])
 def test_what_was_learned_counts_up_to_ten(residual, limited):
     layer = Retrieval(20)
     state = fill(layer, [(x, delta, residual) for x, delta, _ in steps(12, 1)])
-    np.testing.assert_allclose(layer.read(np.ones(1), 0.0, state)[0], limited, atol=1e-10)
+    np.testing.assert_allclose(look(layer, np.ones(1), 0.0, state)[0], limited, atol=1e-10)
 
 
 def test_a_single_far_step_does_not_make_the_reads_nan():
     layer = Retrieval(20)
     state = fill(layer, [(np.zeros(1), 0.0, 1.0)] * 19 + [(np.full(1, 3.0), 3.0, -1.0)])
-    reads = layer.read(np.zeros(1), 0.0, state)[0]
+    reads = look(layer, np.zeros(1), 0.0, state)[0]
     assert np.isfinite(reads).all()
 
 
@@ -187,8 +205,8 @@ def test_reading_leaves_the_state_as_it_was_to_the_bit():
     layer = Retrieval(20)
     state = fill(layer, steps(70, 2))
     before = as_bytes(state)
-    layer.read(np.array([0.1, 0.2, 0.3]), 0.4, state)
-    layer.strongest(np.array([0.1, 0.2]), 0.4, state)
+    look(layer, np.array([0.1, 0.2, 0.3]), 0.4, state)
+    layer.strongest(situation(np.array([0.1, 0.2]), 0.4), state)
     layer.strongest_of_last(state)
     assert as_bytes(state) == before
 
@@ -196,7 +214,7 @@ def test_reading_leaves_the_state_as_it_was_to_the_bit():
 def test_two_reads_are_the_same():
     layer = Retrieval(20)
     state = fill(layer, steps(70, 2))
-    first, second = (layer.read(np.array([0.1, 0.2]), 0.4, state) for _ in range(2))
+    first, second = (look(layer, np.array([0.1, 0.2]), 0.4, state) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
 
@@ -205,12 +223,10 @@ def test_arrays_given_are_not_kept():
     layer = Retrieval(20)
     state = fill(layer, steps(10, 2))
     x = np.array([1.0, 2.0])
-    _, distance = layer.read(x, 0.0, state)
-    state.follow(distance, state.n_stored)
-    layer.store(state, x, 0.0, 1.0)
-    before = layer.read(np.zeros(2), 0.3, state)[0]
+    _, distance, state = live(layer, x, 0.0, 1.0, state)
+    before = look(layer, np.zeros(2), 0.3, state)[0]
     x[:] = distance[:] = 99.0
-    assert np.array_equal(layer.read(np.zeros(2), 0.3, state)[0], before)
+    assert np.array_equal(look(layer, np.zeros(2), 0.3, state)[0], before)
 
 
 def test_the_memory_is_flat():
@@ -238,16 +254,69 @@ def test_the_store_holds_the_last_steps_of_the_window(n_stored):
     layer, rows = Retrieval(20), steps(n_stored, 2)
     state = fill(layer, rows)
     last = rows[-20:]
-    assert state.n == len(last)
-    assert state.n_stored == n_stored
-    assert state.residual.tolist() == [residual for _, _, residual in last]
-    assert state.delta.tolist() == [delta for _, delta, _ in last]
+    assert state.past.n == len(last)
+    assert state.past.n_appended == n_stored
+    assert state.past["residual"].tolist() == [residual for _, _, residual in last]
+    assert state.past["delta"].tolist() == [delta for _, delta, _ in last]
 
 
 @pytest.mark.parametrize("window", [0, -1, 1.5, None, "20"])
 def test_a_bad_window_is_refused(window):
     with pytest.raises(ValueError, match="window"):
         Retrieval(window)
+
+
+# --- the protocol of memories
+
+
+def sequence(n, n_columns):
+    """Situations and labels."""
+    rows = steps(n, n_columns)
+    return np.array([situation(x, delta) for x, delta, _ in rows]), np.array([r for *_, r in rows])
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 70])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_step_at_a_time_is_the_sequence_at_once(n_steps, labelled):
+    layer = Retrieval(20)
+    state = fill(layer, steps(30, 2, seed=1))
+    X, labels = sequence(n_steps, 2)
+    reads, final = layer.forward(X, state, labels if labelled else None)
+    assert reads.shape == (n_steps, 6)
+    for x, label, read in zip(X, labels, reads, strict=True):
+        one, proposal = layer.propose(x, state)
+        assert np.array_equal(one, read)
+        if labelled:
+            layer.learn(state, x, label)
+        state = layer.commit(state, proposal)
+    assert np.array_equal(
+        layer.propose(np.full(3, 0.2), final)[0], layer.propose(np.full(3, 0.2), state)[0]
+    )
+
+
+def test_a_sequence_at_once_leaves_the_state_as_it_was():
+    layer = Retrieval(20)
+    state = fill(layer, steps(30, 2, seed=1))
+    before = as_bytes(state)
+    layer.forward(*sequence(50, 2)[:1], state, sequence(50, 2)[1])
+    assert as_bytes(state) == before
+
+
+def test_a_branch_that_goes_on_leaves_the_original_as_it_was():
+    layer = Retrieval(20)
+    state = fill(layer, steps(30, 2))
+    before = as_bytes(state)
+    fill(layer, steps(60, 3, seed=1), layer.branch(state))
+    assert as_bytes(state) == before
+
+
+def test_an_original_that_goes_on_leaves_a_branch_as_it_was():
+    layer, x = Retrieval(20), np.array([0.2, 0.1, -0.3])
+    state = fill(layer, steps(30, 2))
+    branch = layer.branch(state)
+    before = layer.propose(x, branch)[0]
+    fill(layer, steps(60, 3, seed=1), state)
+    assert np.array_equal(layer.propose(x, branch)[0], before)
 
 
 # --- what is shown
@@ -267,7 +336,7 @@ def test_the_strongest_steps_are_those_of_the_average_softmax():
         ]
     )
     order = np.argsort(-shares)[:5]
-    shown = layer.strongest(x, delta, state)
+    shown = layer.strongest(situation(x, delta), state)
     assert [ago for ago, _ in shown] == [64 - int(i) for i in order]
     # rounding of distances between inputs, magnified by the lowest temperature
     np.testing.assert_allclose([share for _, share in shown], shares[order], atol=1e-8)
@@ -280,7 +349,7 @@ def test_the_strongest_of_the_last_step_are_those_it_had_when_it_came(n_stored):
     after = Retrieval(20)
     before = Retrieval(19)
     shown = after.strongest_of_last(fill(after, rows), k=19)
-    expected = before.strongest(*rows[-1][:2], fill(before, rows[:-1]), k=19)
+    expected = before.strongest(situation(*rows[-1][:2]), fill(before, rows[:-1]), k=19)
     assert [ago for ago, _ in shown] == [ago for ago, _ in expected]
     np.testing.assert_allclose(
         [share for _, share in shown], [share for _, share in expected], atol=1e-8
@@ -346,7 +415,7 @@ def test_debug_one_is_silent_without_retrieval(train):
 
 
 def n_stored(model):
-    return model._features.store.n_stored
+    return model.features_.states["retrieved"].past.n_appended
 
 
 def test_every_labelled_step_is_stored_from_the_first_that_has_a_scale(train):
@@ -376,9 +445,12 @@ def test_a_step_without_a_label_is_not_stored(train):
 
 def test_what_is_stored_is_what_was_learned(train):
     model = train(StreamingAttentionRegressor(), seasonal(30))
-    last, scale = model._target.last, model._target.scale
+    last, scale = model.task_.target.last, model.task_.target.scale
     model.learn_one({"a": 0.5}, 1.25)
-    assert abs(model._features.store.residual[-1] - (1.25 - last) / scale) < 1e-10
+    assert (
+        abs(model.features_.states["retrieved"].past["residual"][-1] - (1.25 - last) / scale)
+        < 1e-10
+    )
 
 
 def test_reset_state_empties_the_store(train):
@@ -390,7 +462,7 @@ def test_reset_state_empties_the_store(train):
 
 def test_without_a_window_nothing_is_stored(train):
     model = train(StreamingAttentionRegressor(window=0), seasonal(30))
-    assert model._features.store is None
+    assert "retrieved" not in model.features_.states
 
 
 def test_a_season_that_nobody_declared_is_found():

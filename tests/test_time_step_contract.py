@@ -294,7 +294,7 @@ def test_the_transformer_advances_once_per_row_in_a_pipeline(name, stream):
     memories = [step for step in walk(pipeline) if type(step) is AttentionTransformer]
     assert memories
     for memory in memories:
-        assert (memory._features.moments._count[: memory._features.n_reads] == 60).all()
+        assert (memory.features_.moments._count[: memory.features_.n_reads] == 60).all()
 
 
 def walk(step):
@@ -528,10 +528,9 @@ def test_the_step_is_computed_once_for_predicting_and_learning(
 ):
     model = make_memory()
     calls = []
-    # the slots hold the layers themselves, so the class is what can be spied on
-    layer = next(iter(model._features.layers.values()))
-    step = type(layer).step
-    monkeypatch.setattr(type(layer), "step", lambda *args: calls.append(1) or step(*args))
+    kind = type(next(iter(model.features_.memories.values())))
+    propose = kind.propose
+    monkeypatch.setattr(kind, "propose", lambda *args: calls.append(1) or propose(*args))
     for x, y in stream():
         answer(model, x)
         answer(model, dict(x))
@@ -591,13 +590,20 @@ def test_a_zero_and_a_missing_value_are_not_confused(make, stream, answer, train
         assert fingerprint(model) == fingerprint(expected)
 
 
-def test_the_memo_is_not_copied(make_memory, stream, answer, train):
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+def test_the_memo_is_not_copied(make_memory, stream, answer, train, monkeypatch, copied):
     model = train(make_memory(), stream()[:10])
     answer(model, stream()[10][0])
-    assert model._memo is not None
-    assert copy.deepcopy(model)._memo is None
-    assert copy.copy(model)._memo is None
-    assert pickle.loads(pickle.dumps(model))._memo is None
+    calls = []
+    kind = type(next(iter(model.features_.memories.values())))
+    propose = kind.propose
+    monkeypatch.setattr(kind, "propose", lambda *args: calls.append(1) or propose(*args))
+    answer(model, stream()[10][0])
+    assert len(calls) == 0
+    answer(copied(model), stream()[10][0])
+    assert len(calls) == 1
 
 
 def test_a_copy_goes_its_own_way(make, stream, answer, train):
@@ -618,21 +624,22 @@ def test_advance_one_moves_the_memory_as_learning_does(make_attention, stream, t
     learned = train(make_attention(), stream()[:25])
     advanced = train(make_attention(), stream()[:25])
     x, y = stream()[25]
-    before = advanced._features.states
+    before = [advanced.state_, advanced.bank_state_]
     learned.learn_one(x, y)
     advanced.advance_one(x)
-    for name, state in advanced._features.states.items():
-        assert np.array_equal(state, learned._features.states[name])
-        assert not np.array_equal(state, before[name])
+    after = [advanced.state_, advanced.bank_state_]
+    for old, new, twin in zip(before, after, [learned.state_, learned.bank_state_], strict=True):
+        assert np.array_equal(new, twin)
+        assert new is None or not np.array_equal(new, old)
 
 
 def test_advance_one_trains_nothing_and_keeps_lags_and_target(make_attention, stream, train):
     model = train(make_attention(), stream()[:25])
 
     def trained():
-        store = model._features.store
-        stored = b"" if store is None else store.residual.tobytes()
-        return pickle.dumps((model._readout, model._target)) + stored
+        store = model.features_.states.get("retrieved")
+        stored = b"" if store is None else store.past["residual"].tobytes()
+        return pickle.dumps((model.task_.readout, model.task_.target)) + stored
 
     before = trained()
     for x, _ in stream()[25:40]:
@@ -644,7 +651,7 @@ def test_advance_one_trains_nothing_and_keeps_lags_and_target(make_attention, st
 def test_advance_one_lets_new_features_in(make_attention, stream, train):
     model = train(make_attention(), stream()[:10])
     model.advance_one({"a": 1.0, "b": 2.0, "new": 3.0})
-    assert "new" in model._features.encoder.names
+    assert "new" in model.features_.encoder.names
     assert np.isfinite(model.predict_one({"new": 4.0}))
     model.learn_one({"a": 2.0, "new": 4.0}, 50.0)
 
@@ -668,8 +675,8 @@ def test_reset_state_clears_the_state(make_memory, stream, train):
 def test_reset_state_clears_the_lags_and_what_predictions_start_from(make_attention, stream, train):
     model = train(make_attention(), stream())
     model.reset_state()
-    assert not model._target.lags.any()
-    assert model._target.last is None
+    assert not model.task_.target.lags.any()
+    assert model.task_.target.last is None
 
 
 def test_reset_state_clears_the_memo(make_memory, stream, train, answer):
@@ -685,8 +692,10 @@ def test_reset_state_keeps_scalers_and_weights(make_attention, stream, train):
     model = train(make_attention(), stream())
 
     def kept():
-        target = model._target
-        return pickle.dumps((model._readout, model._features.moments, target.scale, target._mean))
+        target = model.task_.target
+        return pickle.dumps(
+            (model.task_.readout, model.features_.moments, target.scale, target.low, target.high)
+        )
 
     before = kept()
     model.reset_state()
@@ -699,7 +708,9 @@ def test_a_model_predicts_and_learns_on_after_reset_state(make_memory, stream, t
     for x, y in stream(seed=1):
         assert np.isfinite(answer(model, x)).all()
         model.learn_one(x, y)
-    assert all(state.any() for state in model._features.states.values())
+    states = model.features_.states
+    assert all(state.any() for name, state in states.items() if name != "retrieved")
+    assert "retrieved" not in states or states["retrieved"].past.n > 0
 
 
 def test_no_label_is_learned_from_features_made_before_any_label_after_reset(
@@ -707,11 +718,11 @@ def test_no_label_is_learned_from_features_made_before_any_label_after_reset(
 ):
     model = train(make_attention(), stream())
     model.reset_state()
-    before = pickle.dumps(model._readout)
+    before = pickle.dumps(model.task_.readout)
     model.learn_one(*stream(seed=1)[0])
-    assert pickle.dumps(model._readout) == before
+    assert pickle.dumps(model.task_.readout) == before
     model.learn_one(*stream(seed=1)[1])
-    assert pickle.dumps(model._readout) != before
+    assert pickle.dumps(model.task_.readout) != before
 
 
 def test_reset_state_of_an_untrained_model_changes_nothing(make_memory):
@@ -727,7 +738,7 @@ def test_weight_zero_advances_time_as_any_other_does(make_attention, stream):
         one.learn_one(x, y)
         zero.learn_one(x, y, w=0.0)
     assert np.array_equal(one.state_, zero.state_)
-    assert np.array_equal(one._target.lags, zero._target.lags)
+    assert np.array_equal(one.task_.target.lags, zero.task_.target.lags)
 
 
 def test_weight_zero_leaves_the_weights_as_they_were(make_regressor, stream, train, learned):
@@ -774,11 +785,13 @@ def test_a_larger_weight_learns_more(make_regressor, stream, train, recursions):
     errors = []
     for w in (0.0, 1.0, 2.0, 10.0):
         model = train(make_regressor(), stream())
-        target = getattr(model, "_target", None)
-        label = target.residual(y) if target else y
-        phi = model._step(x).inputs.skip if target else model._features(x)[0]
         name, rls = next(iter(recursions(model).items()))
-        phi = model._step(x).phi if name == "rls" and target else phi
+        if hasattr(model, "task_"):
+            task = model.task_
+            evidence = task.propose(task.features.encoder.encode(x)).evidence
+            label, phi = task.target.residual(y), evidence["full" if name == "rls" else "skip"]
+        else:
+            label, phi = y, np.array([1.0, *x.values()])
         rls.update(phi, label, w)
         errors.append(abs(label - rls.predict(phi)))
     assert errors[0] > errors[1] > errors[2] > errors[3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,10 @@ def weights(w: Any, n_rows: int) -> Iterable[float]:
     return [check_weight(value) for value in values]
 
 
-def to_series(values: Iterator[float] | list[float], X: Any, name: Any = None) -> Any:
+def to_series(values: list[float], X: Any) -> Any:
     """Predictions as a series of the kind, and with the index, of the frame X."""
     array = np.fromiter(values, dtype=np.float64)
-    return dataframe.to_native_series(array, name=name, like=dataframe.into_frame(X))
+    return dataframe.to_native_series(array, name=None, like=dataframe.into_frame(X))
 
 
 def to_labels(values: list[Any], X: Any) -> Any:

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from river import base
-from river.utils import pretty
 
-from .._validation import check_choice, check_int, check_number, check_weight
-from ..encoding import Encoded
+from .._validation import check_choice, check_int, check_number
+from ..core import Classification, MemoryFeatures, build_memories
+from ..core.classification import CONTEXT, N_SLOTS, is_lag
+from ..encoding import Encoded, clean
 from ..modes import Mode
-from ..readout import ClassMixture, Target
+from ..readout import ClassMixture, check_factors, class_experts
 from . import _frames
-from ._base import LabelledMixin, resolve_seed
-from ._features import MemoryFeatures, Step
-from ._pending import PendingSteps
-
-LEAK = 8
-N_SLOTS = 16
-"""Number of classes whose past labels are features."""
-
-_SHOWN = 10
+from ._debug import explain_classification
+from ._stream import LabelledStream, resolve_seed
 
 
-class _LabelLag:
-    """First part of the names of label lags: equal to nothing that a user may name a feature."""
-
-    def __repr__(self) -> str:
-        return "lag"
-
-    def __reduce__(self) -> str:
-        return "_LABEL_LAG"
-
-
-_LABEL_LAG = _LabelLag()
-
-
-def check_label(y: Any) -> Hashable:
-    """Return a class label, any hashable value that is not missing.
-
-    Raises
-    ------
-    ValueError
-        If ``y`` is None, NaN, NaT or infinite.
-    TypeError
-        If ``y`` is not hashable.
-    """
-    remedy = "call advance_one(x) to let time pass without a label"
-    missing = y is None or type(y).__name__ in ("NAType", "NaTType")
-    if not missing and isinstance(y, (numbers.Number, np.generic)):
-        try:
-            missing = bool(y != y) or abs(y) == math.inf  # type: ignore[arg-type]
-        except (TypeError, ArithmeticError):  # a string of NumPy, a signalling NaN
-            missing = isinstance(y, numbers.Number)
-    if missing:
-        raise ValueError(f"y={y!r}: a label must not be missing or infinite; {remedy}")
-    try:
-        hash(y)
-    except TypeError:
-        raise TypeError(
-            f"y={y!r} is a {type(y).__name__}: a label must be hashable, such as a string, number, "
-            "bool or tuple"
-        ) from None
-    label: Hashable = y
-    return label
-
-
-class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
+class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
     r"""Classification on a stream with a memory of its past.
 
     .. math::
@@ -166,6 +113,8 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
     'c'
     """
 
+    task_: Classification
+
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -189,29 +138,13 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
         self.delta = None if delta is None else check_number("delta", delta, above=0.0)
         self.advance_on = check_choice("advance_on", advance_on, ("learn", "predict"))
         self.seed = seed
-        self._features = MemoryFeatures(
-            mode,
-            n_heads,
-            d_key,
-            d_value,
-            memory,
-            window=0,
-            n_lags=0,
-            n_long=0,
-            experts=False,
-            seed=resolve_seed(seed),
-            hidden=_is_lag,
-        )
-        # labels are no numbers: there is nothing to scale, and lags enter as features
-        self._target = Target("zero", 0, for_retrieval=False)
-        self._readout = self._build_readout()
-        self._pending = PendingSteps()
-        self.n_unmatched_ = 0
-        self.classes_: list[Any] = []
-        self._index: dict[Hashable, int] = {}
-        self._past: deque[int] = deque(maxlen=max(n_lags, 1))
-        self._lags: dict[Any, float] = {}
-        self._memo: Step | None = None
+        factors = check_factors(forgetting_factor)
+        memories = build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed))
+        features = MemoryFeatures(memories, context=CONTEXT, hidden=is_lag)
+        sizes = {name: getattr(self, name) for name in ("n_heads", "d_value", "memory", "n_lags")}
+        features.check_size(N_SLOTS * self.n_lags, sizes)
+        rows = class_experts(features.n_reads, factors, self.delta)
+        self._begin(Classification(features, ClassMixture(rows), self.n_lags))
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -230,41 +163,15 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
     def _multiclass(self) -> bool:
         return True
 
-    def _build_readout(self) -> ClassMixture:
-        factors = self.forgetting_factor
-        factors = factors if isinstance(factors, tuple) else (factors,)
-        for factor in factors:
-            check_number("forgetting_factor", factor, above=0.0, at_most=1.0)
-        if len(set(factors)) != len(factors) or not factors:
-            raise ValueError(
-                f"forgetting_factor={self.forgetting_factor!r}: must be different numbers"
-            )
-        return ClassMixture(self._features.n_reads, factors, self.delta, LEAK)
-
     @property
-    def _last(self) -> int:
-        """Index of the last class, -1 if there is none."""
-        return self._past[0] if self._past else -1
+    def classes_(self) -> list[Any]:
+        """The classes in the order in which they were first seen."""
+        return self.task_.classes
 
-    def _step(self, x: Mapping[Any, Any]) -> Step:
+    def _encode(self, x: Mapping[Any, Any]) -> Encoded:
         if type(x) is not dict and not isinstance(x, Mapping):
-            self._features.encoder.clean(x)  # says what is wrong
-        inputs = {**x, **self._lags}
-        self._memo = step = self._features.compute(inputs, self._target, self._memo)
-        if step.prediction is None:
-            step.prediction = step.anchor = float(self._last)
-            step.experts = self._readout.predict(step.inputs, self._last)
-        return step
-
-    def _probabilities(self, step: Step) -> dict[Any, float]:
-        if len(self.classes_) < 2:
-            return dict.fromkeys(self.classes_, 1.0)
-        mixed = self._readout.mixed(step.experts)
-        return dict(zip(self.classes_, mixed.tolist(), strict=True))
-
-    @staticmethod
-    def _most_probable(probabilities: dict[Any, float]) -> Any:
-        return max(probabilities, key=probabilities.__getitem__, default=None)
+            clean(x)  # says what is wrong
+        return self.features_.encoder.encode({**x, **self.task_.lags})
 
     def predict_proba_one(  # type: ignore[override]  # swallows no misspelt keywords
         self, x: dict[Any, Any], key: Hashable | None = None
@@ -279,14 +186,8 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
             What ``learn_one`` will find the step by; with ``advance_on="predict"`` only, where
             every call is a step.
         """
-        step = self._step(x)
-        answer = self._probabilities(step)
-        if self.advance_on == "predict":
-            waits_under = self._key(step, key)
-            self._commit(step)
-            step.lighten()
-            self._pending.add(waits_under, step)
-        return answer
+        probabilities: dict[Any, float] = self._see(x, key, self.task_.value)
+        return probabilities
 
     def predict_one(  # type: ignore[override]
         self, x: dict[Any, Any], key: Hashable | None = None
@@ -301,123 +202,12 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
             What ``learn_one`` will find the step by; with ``advance_on="predict"`` only, where
             every call is a step.
         """
-        return self._most_probable(self.predict_proba_one(x, key))
+        return self.task_.most_probable(self.predict_proba_one(x, key))
 
-    def _key(self, step: Step, key: Hashable | None) -> Hashable:
-        if key is not None:
-            hash(key)
-            return ("key", key)
-        # the labels known when x was seen are not those known when its own label comes
-        encoded, names = step.encoded, self._features.encoder.names
-        own = [i for i, name in enumerate(names) if not _is_lag(name)]
-        new = {name: value for name, value in encoded.new.items() if not _is_lag(name)}
-        return ("x", self._features.signature(Encoded(encoded.values[own], False, new)))
+    def _foresee(self, x: Mapping[Any, Any]) -> Any:
+        return self.task_.most_probable(super()._foresee(x))
 
-    def learn_one(
-        self, x: dict[Any, Any], y: Any, w: float = 1.0, key: Hashable | None = None
-    ) -> None:
-        """Learn one sample; time advances by one step, unless it did when x was seen.
-
-        Parameters
-        ----------
-        x
-            Features.
-        y
-            Class label, hashable, not None or NaN. When a label is missing, call
-            ``advance_one(x)``.
-        w
-            Sample weight. With 0 time advances and the past fades, the label joins classes and
-            lags, but it trains nothing.
-        key
-            What ``predict_one`` was given; with ``advance_on="predict"`` only.
-        """
-        self._learn(x, check_label(y), check_weight(w), key)
-
-    def _learn(
-        self, x: Mapping[Any, Any], y: Hashable, w: float, key: Hashable | None = None
-    ) -> None:
-        step = self._step(x)
-        if self.advance_on == "predict":
-            waiting: Step | None = self._pending.pop(self._key(step, key))
-            if waiting is None:
-                self.n_unmatched_ += 1
-            else:
-                step = waiting
-        label = self._enter(y)
-        self._readout.update(step.inputs, step.experts, int(step.anchor), label, w)
-        if self.advance_on == "learn":
-            self._commit(step)
-        self._memo = None
-        self._remember(label)
-
-    def _enter(self, y: Hashable) -> int:
-        """The index of a class, which becomes known."""
-        index = self._index.get(y)
-        if index is None:
-            index = self._index[y] = len(self.classes_)
-            self.classes_.append(y)
-            if index >= self._readout.n_classes:
-                self._readout.add_class()
-        return index
-
-    def _remember(self, label: int) -> None:
-        """A label joins the past; before the first one there was no other, as far as is known."""
-        if self._past:
-            self._past.appendleft(label)
-        else:
-            self._past.extend([label] * (self.n_lags or 1))
-        n = min(len(self.classes_), N_SLOTS)
-        if self.n_lags and n > 1:
-            slots = (1,) if len(self.classes_) == 2 else range(n)
-            self._lags = {
-                (_LABEL_LAG, lag, slot): float(past == slot)
-                for lag, past in enumerate(self._past, start=1)
-                for slot in slots
-            }
-
-    def _commit(self, step: Step) -> None:
-        _, n_inputs = self._features.commit(step)
-        if n_inputs:
-            self._readout.extend(
-                [_is_lag(name) for name in self._features.encoder.names[-n_inputs:]]
-            )
-        self._memo = None
-
-    def advance_one(self, x: dict[Any, Any]) -> None:
-        """Time passes without a label: the memory takes x in, nothing is trained, lags stay."""
-        self._commit(self._step(x))
-
-    def reset_state(self) -> None:
-        """Forget the stream (memory, lags), keep what was learned (classes, scales, weights)."""
-        self._features.reset()
-        self._past.clear()
-        self._lags = {}
-        self._pending.clear()
-        self._memo = None
-
-    def _checked(self, X: Any, y: Any, w: Any) -> list[tuple[dict[Any, float], Hashable, float]]:
-        """The rows of a block, all of them checked before the first is learned."""
-        batch = [self._features.encoder.clean(row) for row in _frames.rows(X)]
-        labels = [check_label(value) for value in _frames.labels(y, len(batch))]
-        return list(zip(batch, labels, _frames.weights(w, len(batch)), strict=False))
-
-    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
-        """Learn the rows of a data frame one after the other, after all have been checked.
-
-        Parameters
-        ----------
-        X
-            A data frame of features, in the order of time.
-        y
-            A series of class labels.
-        w
-            One sample weight for all rows, or one for each.
-        """
-        for x, label, weight in self._checked(X, y, w):
-            self._learn(x, label, weight)
-
-    def _predict_rows(self, X: Any) -> list[dict[Any, float]]:
-        return [self._probabilities(self._step(row)) for row in _frames.rows(X)]
+    _to_series = staticmethod(_frames.to_labels)
 
     def predict_proba_many(self, X: Any) -> Any:
         """Probabilities for every row of a data frame, each as if that row came next.
@@ -427,20 +217,8 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
         A data frame with a column for every class; frames that know names only that are strings
         get those.
         """
-        return _frames.to_probabilities(self._predict_rows(X), self.classes_, X)
-
-    def predict_many(self, X: Any) -> Any:
-        """The most probable class for every row of a data frame, each as if that row came next."""
-        rows = self._predict_rows(X)
-        return _frames.to_labels([self._most_probable(row) for row in rows], X)
-
-    def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
-        """Test, then train: every row is predicted, then learned. Returns the predictions."""
-        predictions = []
-        for x, label, weight in self._checked(X, y, w):
-            predictions.append(self.predict_one(x))
-            self._learn(x, label, weight)
-        return _frames.to_labels(predictions, X)
+        records = [self.task_.value(self._step(x).evidence) for x in _frames.rows(X)]
+        return _frames.to_probabilities(records, self.classes_, X)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.
@@ -448,44 +226,4 @@ class StreamingAttentionClassifier(LabelledMixin, base.MiniBatchClassifier):
         The most probable classes, and the experts with their shares and what they say of the most
         probable one.
         """
-        step = self._step(x)
-        probabilities = self._probabilities(step)
-        best = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:_SHOWN]
-        lines = [
-            f"Prediction: {best[0] if best else None!r}",
-            f"Classes: {len(self.classes_)}, the last one: "
-            f"{self.classes_[self._last] if self._past else None!r}",
-            *(
-                f"Norm of the state ({name}): {np.linalg.norm(state):,.5f}"
-                for name, state in self._features.states.items()
-            ),
-        ]
-        if len(best) > 1:
-            said = step.experts[:, self._index[best[0]]]
-            shares = self.expert_weights_
-            order = sorted(range(len(said)), key=lambda i: -list(shares.values())[i])
-            lines += [
-                "",
-                pretty.print_table(
-                    headers=["Class", "Probability"],
-                    columns=[
-                        [repr(label) for label in best],
-                        [f"{probabilities[label]:.5f}" for label in best],
-                    ],
-                ),
-                "",
-                pretty.print_table(
-                    headers=["Expert", "Share", f"Probability of {best[0]!r}"],
-                    columns=[
-                        list(shares),
-                        [f"{share:.5f}" for share in shares.values()],
-                        [f"{value:.5f}" for value in said.tolist()],
-                    ],
-                    order=order,
-                ),
-            ]
-        return "\n".join(lines)
-
-
-def _is_lag(name: Any) -> bool:
-    return isinstance(name, tuple) and len(name) > 0 and name[0] is _LABEL_LAG
+        return explain_classification(self.task_, self._step(x))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,17 +9,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import proba
 from river.time_series.base import Forecaster
 
 from .._validation import check_int, check_target
-from ..layers.retrieval import FEWEST
+from ..config import ConfigMixin
+from ..core import Target
+from ..encoding import clean
 from ..modes import Mode
 from ..moments import TINY
-from ..readout.noise import NoiseVariance
+from ..readout.robust import SQUARE_LIMIT, NoiseVariance
 from ..readout.shares import reweighted
-from ._base import ConfigMixin, resolve_seed
-from ._features import Step
+from ._stream import normal, resolve_seed
 from .regressor import StreamingAttentionRegressor
 
 Array = NDArray[np.float64]
@@ -29,9 +28,6 @@ ETA = 0.1
 _LARGEST_LOSS = 10.0
 # an origin is scored at the price of one prediction for each step ahead: no more than these a step
 _PREDICTIONS_PER_STEP = 24
-# squares of errors still fit a float
-_LARGEST_ERROR = 1e100
-_WIDE = 1000.0
 
 
 class StreamingAttentionForecaster(ConfigMixin, Forecaster):
@@ -110,6 +106,10 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
     ----------
     expert_weights_
         For each step ahead up to ``horizon`` the share of each expert, by name.
+    n_scored_
+        How many forecasts met their targets and moved the shares.
+    regressor_, behind_
+        The regressor, and the one that follows ``horizon`` steps behind.
 
     Examples
     --------
@@ -169,8 +169,8 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
         self.prior = prior
         self.seed = seed
         drawn = resolve_seed(seed)
-        self._regressor = self._build(drawn)
-        self._behind = self._build(drawn)
+        self.regressor_ = self._build(drawn)
+        self.behind_ = self._build(drawn)
         # what the second regressor has not learned yet
         self._waiting: deque[tuple[dict[Any, float], float]] = deque()
         # targets, as far back as any expert looks from where the second regressor is
@@ -242,12 +242,12 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
         features = self._clean(x)
         self._waiting.append((features, target))
         self._past = np.append(self._past[1 - self._reach :], target)
-        self._regressor._learn(features, target, 1.0)
+        self.regressor_.learn_one(features, target)
         if len(self._waiting) == self.horizon:
             if self._n_origins % math.ceil(self.horizon / _PREDICTIONS_PER_STEP) == 0:
                 self._score()
             self._n_origins += 1
-            self._behind._learn(*self._waiting.popleft(), 1.0)
+            self.behind_.learn_one(*self._waiting.popleft())
 
     def forecast(
         self,
@@ -271,6 +271,38 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
             and beyond the horizon of the model, it grows in proportion to the steps, as that of a
             random walk.
         """
+        n_steps, features = self._ahead(horizon, xs)
+        if len(self._past):
+            weights = self._weights[np.minimum(np.arange(n_steps), self.horizon - 1)]
+            experts = self._experts(self.regressor_, self._past, features)
+            means = self._mix(self.regressor_, weights, experts).tolist()
+        else:
+            means = [0.0] * n_steps
+        if not with_dist:
+            return means
+        variances = self._variances(n_steps)
+        return [normal(mean, variance) for mean, variance in zip(means, variances, strict=True)]
+
+    def expert_forecasts(
+        self, horizon: int, xs: Iterable[Mapping[Any, Any] | None] | None = None
+    ) -> dict[str, list[float]]:
+        """What every expert forecasts, by name; nothing before any target is known.
+
+        Parameters
+        ----------
+        horizon, xs
+            Those of ``forecast``.
+        """
+        _, features = self._ahead(horizon, xs)
+        if not len(self._past):
+            return {}
+        experts = self._experts(self.regressor_, self._past, features)
+        return dict(zip(self._names(), experts.tolist(), strict=True))
+
+    def _ahead(
+        self, horizon: int, xs: Iterable[Mapping[Any, Any] | None] | None
+    ) -> tuple[int, list[dict[Any, float]]]:
+        """The number of steps ahead and their features, checked."""
         n_steps = check_int("horizon", horizon, 1)
         rows = [None] * n_steps if xs is None else list(xs)
         if len(rows) < n_steps:
@@ -278,35 +310,27 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
                 f"xs has {len(rows)} entries for horizon={n_steps}: give the features of every "
                 "step ahead, a shorter horizon, or xs=None if they are not known"
             )
-        features = [self._clean(x) for x in rows[:n_steps]]
-        if len(self._past):
-            weights = self._weights[np.minimum(np.arange(n_steps), self.horizon - 1)]
-            experts = self._experts(self._regressor, self._past, features)
-            means = self._mix(self._regressor, weights, experts).tolist()
-        else:
-            means = [0.0] * n_steps
-        if not with_dist:
-            return means
-        variances = self._variances(n_steps)
-        return [
-            proba.Gaussian._from_state(1, mean, variance, 0)
-            for mean, variance in zip(means, variances, strict=True)
-        ]
+        return n_steps, [self._clean(x) for x in rows[:n_steps]]
+
+    @property
+    def n_scored_(self) -> int:
+        """How many forecasts met their targets and moved the shares."""
+        return self._noise[0].n
 
     def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
-        return {} if x is None else self._regressor._clean(x)
+        return {} if x is None else clean(x)
 
     def _score(self) -> None:
         """Let the experts forecast what waits, as seen from before, and move the shares."""
-        model = self._behind
-        scale = model._target.scale
+        model = self.behind_
+        scale = model.task_.target.scale
         if scale == 0.0:
             return
         truth = np.array([y for _, y in self._waiting])
         features = [x for x, _ in self._waiting]
         experts = self._experts(model, self._past[: -self.horizon], features)
         mixed = self._mix(model, self._weights, experts)
-        errors = np.minimum(np.abs(experts - truth) / scale, _LARGEST_ERROR).T
+        errors = np.minimum(np.abs(experts - truth) / scale, SQUARE_LIMIT).T
         unit = np.median(errors, axis=1)
         if self._is_scored:
             unit = np.maximum(unit, np.sqrt(self._squares()))
@@ -314,14 +338,14 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
         unit = np.maximum(unit, TINY)[:, np.newaxis]
         losses = np.minimum(errors, _LARGEST_LOSS * unit) / unit
         self._weights = reweighted(self._weights, losses, ETA)
-        sizes = np.minimum(np.abs(mixed - truth) / scale, _LARGEST_ERROR)
+        sizes = np.minimum(np.abs(mixed - truth) / scale, SQUARE_LIMIT)
         for noise, size in zip(self._noise, sizes.tolist(), strict=True):
             noise.update(size)
 
     @property
     def _is_scored(self) -> bool:
         """Whether any forecast has met its target."""
-        return self._noise[0].n > 0
+        return self.n_scored_ > 0
 
     def _squares(self) -> Array:
         """Running mean of squared errors, in units of the scale, for each step ahead [horizon]."""
@@ -332,50 +356,45 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
     ) -> Array:
         """What every expert forecasts from where ``model`` is [K, len(xs)]."""
         n_steps = len(xs)
-        recursive, first = self._recursive(model, xs)
+        recursive, changes = self._look_ahead(model, past, xs)
         experts = [np.full(n_steps, past[-1]), recursive]
         if self.window:
-            experts.append(past[-1] + _retrieved(model, first, past, n_steps))
+            experts.append(past[-1] + changes)
         experts.append(np.median(experts, axis=0))
         if self.season:
             experts.extend(_seasonal(past, self.season, n_steps))
         return np.array(experts)
 
-    def _recursive(
-        self, model: StreamingAttentionRegressor, xs: list[dict[Any, float]]
-    ) -> tuple[Array, Step]:
-        """Predictions that take each other for targets, and the first step ahead."""
-        features, target = model._features.branch(), copy.deepcopy(model._target)
-        low, high = self._limits(model, len(xs))
-        predictions = np.empty(len(xs))
-        first = step = features.compute(xs[0], target)
+    def _look_ahead(
+        self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]
+    ) -> tuple[Array, Array]:
+        """Predictions that take each other for targets, and what retrieval says of the changes."""
+        rollout, (low, high) = model.rollout(), self._limits(model.task_.target, len(xs))
+        predictions, changes = np.empty(len(xs)), np.zeros(len(xs))
         for h, x in enumerate(xs):
-            if h:
-                step = features.compute(x, target)
-            r, _ = model._readout.predict(step.inputs)
-            # the range of the copy grows with its predictions, so its own guard does not bound it
-            y = min(max(target.restore(r), float(low[h])), float(high[h]))
-            predictions[h] = y
-            target.update(y)
-            features.advance(step)
-        return predictions, first
+            y = rollout.predict(x)
+            if h == 0:
+                # the metric that looks at the target first, the sharpest temperature: measured best
+                changes = _retrieved(rollout.attention()[0, -1], past, len(xs))
+            # the range of the rollout grows with its predictions: its own guard does not bound it
+            predictions[h] = min(max(y, float(low[h])), float(high[h]))
+            rollout.advance(float(predictions[h]))
+        return predictions, changes
 
-    def _limits(self, model: StreamingAttentionRegressor, n_steps: int) -> tuple[Array, Array]:
+    def _limits(self, target: Target, n_steps: int) -> tuple[Array, Array]:
         """The lowest and the highest forecast that is allowed, for each step ahead."""
-        low, high, n = model._target._low, model._target._high, model._target.n
-        room = (high - low) * (1.0 + np.arange(1, n_steps + 1) / (self.season or n))
-        return low - room, high + room
+        return target.limits(1.0 + np.arange(1, n_steps + 1) / (self.season or target.n))
 
     def _mix(self, model: StreamingAttentionRegressor, weights: Array, experts: Array) -> Array:
         """The forecast for each step ahead: weights [H, K], experts [K, H]."""
-        low, high = self._limits(model, experts.shape[1])
+        low, high = self._limits(model.task_.target, experts.shape[1])
         return np.clip(np.einsum("hk,kh->h", weights, experts), low, high)
 
     def _variances(self, n_steps: int) -> list[float]:
         """Variance of the forecast for each step ahead."""
-        target, steps = self._regressor._target, np.arange(1, n_steps + 1)
+        target, steps = self.regressor_.task_.target, np.arange(1, n_steps + 1)
         if target.scale == 0.0:
-            return [(_WIDE * max(1.0, abs(target.anchor))) ** 2] * n_steps
+            return [target.ignorance] * n_steps
         if self._is_scored:
             known = self._squares()[np.minimum(steps, self.horizon) - 1]
             relative = known * np.maximum(1.0, steps / self.horizon)
@@ -386,19 +405,13 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
         return variances.tolist()
 
 
-def _retrieved(model: StreamingAttentionRegressor, first: Step, past: Array, n_steps: int) -> Array:
-    """The change from the last target that followed when the past was like this [n_steps]."""
-    layer, store = model._features.retrieval, model._features.store
-    changes = np.zeros(n_steps)
-    if layer is None or store is None or store.n < FEWEST:
-        return changes
-    # the metric that looks at the target first, and the sharpest temperature: measured best
-    weights = layer.weights(first.scaled, first.distance, store)[0, -1]
-    y = past[-(store.n + 1) :]
-    for h in range(min(n_steps, store.n)):
-        n_known = store.n - h
-        known = weights[:n_known]
-        changes[h] = known.dot(y[1 + h :] - y[:n_known]) / known.sum()
+def _retrieved(weights: Array, past: Array, n_steps: int) -> Array:
+    """The change from the last target that followed steps with these weights [n_steps]."""
+    n, changes = len(weights), np.zeros(n_steps)
+    y = past[-(n + 1) :]
+    for h in range(min(n_steps, n)):
+        known = weights[: n - h]
+        changes[h] = known.dot(y[1 + h :] - y[: n - h]) / known.sum()
     return changes
 
 

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from typing import Any
 
-import numpy as np
 from river import base, proba
-from river.utils import pretty
 
-from .._validation import (
-    check_bool,
-    check_choice,
-    check_int,
-    check_number,
-    check_target,
-    check_weight,
-)
-from ..layers.retrieval import METRICS, TEMPERATURES
+from .._validation import check_bool, check_choice, check_int, check_number
+from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target, build_memories
+from ..core.regression import CONTEXT, EXPERTS_CONTEXT
+from ..layers import Retrieval
+from ..layers.retrieval import READS
 from ..modes import Mode
-from ..readout import Mixture, SingleReadout, Target
-from ..readout.mixture import ETA_LATE
-from ._base import BlockMixin, LabelledMixin, resolve_seed
-from ._features import MemoryFeatures, Step
-from ._pending import PendingSteps
+from ..readout import Mixture, SingleReadout, check_factors, experts
+from ..readout.regression import ETA, ETA_LATE
+from ._debug import explain_regression
+from ._stream import LabelledStream, normal, resolve_seed
 
-LEAK = 8
-_READ_NAMES = tuple(f"retrieval a={a:g} h={h:g}" for a in METRICS for h in TEMPERATURES)
-_WIDE = 1000.0
+SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
+"""The parameters that make features."""
 
 
-class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegressor):
+class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
     r"""Regression on a stream with a memory of its past.
 
     .. math::
@@ -130,6 +122,8 @@ class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegre
     True
     """
 
+    task_: Regression
+
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -165,29 +159,21 @@ class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegre
         self.advance_on = check_choice("advance_on", advance_on, ("learn", "predict"))
         self.drift_detector = drift_detector
         self.seed = seed
-        self._features = MemoryFeatures(
-            mode,
-            n_heads,
-            d_key,
-            d_value,
-            memory,
-            window=window,
-            n_lags=n_lags,
-            n_long=long_lags if readout == "mixture" else 0,
-            experts=readout == "mixture",
-            seed=resolve_seed(seed),
+        has_experts = readout == "mixture"
+        n_long = long_lags if has_experts else 0
+        memories = build_memories(
+            mode, n_heads, d_key, d_value, memory, resolve_seed(seed), window=window
         )
-        self._target = Target(
-            prior,
-            max(n_lags, long_lags if readout == "mixture" else 0),
-            for_retrieval=window > 0,
+        context = CONTEXT + (EXPERTS_CONTEXT if has_experts else ())
+        features = MemoryFeatures(memories, n_lags, n_long, context)
+        sizes = {name: getattr(self, name) for name in SIZES}
+        features.check_size(max(n_lags, n_long), sizes)
+        target = Target(prior, max(n_lags, n_long), for_retrieval=window > 0)
+        self._begin(
+            Regression(
+                features, target, self._build_readout(features.n_reads), self._build_detector()
+            )
         )
-        self._readout = self._build_readout()
-        self._detector = self._build_detector()
-        self._pending = PendingSteps()
-        self.n_unmatched_ = 0
-        self.n_drifts_ = 0
-        self._memo: Step | None = None
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -207,32 +193,18 @@ class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegre
             "prior": "zero",
         }
 
-    def _build_readout(self) -> Mixture | SingleReadout:
-        factors = self.forgetting_factor
-        factors = factors if isinstance(factors, tuple) else (factors,)
-        for factor in factors:
-            check_number("forgetting_factor", factor, above=0.0, at_most=1.0)
-        if len(set(factors)) != len(factors) or not factors:
-            raise ValueError(
-                f"forgetting_factor={self.forgetting_factor!r}: must be different numbers"
-            )
+    def _build_readout(self, n_reads: int) -> Mixture | SingleReadout:
+        factors = check_factors(self.forgetting_factor)
         if self.readout == "mixture":
-            return Mixture(
-                self._features.n_reads,
-                self.long_lags,
-                _READ_NAMES if self.window else (),
-                factors,
-                self.delta,
-                LEAK,
-                self.huber,
-                eta=ETA_LATE if self.advance_on == "predict" else None,
-            )
+            names = READS if self.window else ()
+            rows = experts(n_reads, self.long_lags, names, factors, self.delta, self.huber)
+            return Mixture(rows, ETA if self.advance_on == "learn" else ETA_LATE)
         if len(factors) > 1:
             raise ValueError(
                 f"forgetting_factor={self.forgetting_factor!r}: one number for readout='rls'; "
                 "several take readout='mixture'"
             )
-        return SingleReadout(self._features.n_reads, factors[0], self.delta, LEAK, self.huber)
+        return SingleReadout(n_reads, factors[0], self.delta, self.huber)
 
     def _build_detector(self) -> base.DriftDetector | None:
         detector = self.drift_detector
@@ -250,16 +222,15 @@ class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegre
     @property
     def retrieved_(self) -> list[tuple[int, float]]:
         """The past steps that looked most like the last labelled one."""
-        retrieval, store = self._features.retrieval, self._features.store
-        if retrieval is None or store is None:
+        retrieval = self.features_.memories.get("retrieved")
+        if not isinstance(retrieval, Retrieval):
             return []
-        return retrieval.strongest_of_last(store)
+        return retrieval.strongest_of_last(self.features_.states["retrieved"])
 
-    def _step(self, x: Mapping[Any, Any]) -> Step:
-        self._memo = step = self._features.compute(x, self._target, self._memo)
-        if step.prediction is None:
-            step.prediction, step.experts = self._readout.predict(step.inputs)
-        return step
+    @property
+    def n_drifts_(self) -> int:
+        """How often the drift detector fired."""
+        return self.task_.n_drifts
 
     def predict_one(
         self, x: dict[Any, Any], key: Hashable | None = None, *, with_dist: bool = False
@@ -277,113 +248,19 @@ class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegre
             comes from the errors of the experts, their disagreement and the uncertainty of their
             weights; before anything was learned it is wide.
         """
-        step = self._step(x)
-        answer = self._distribution(step) if with_dist else self._restored(step)
-        if self.advance_on == "predict":
-            waits_under = self._key(step, key)
-            self._commit(step)
-            step.lighten()
-            self._pending.add(waits_under, step)
-        return answer
+        return self._see(x, key, self._distribution if with_dist else self.task_.value)
 
-    def _predict(self, x: Mapping[Any, Any]) -> float:
-        return self._restored(self._step(x))
+    def _distribution(self, evidence: Evidence) -> proba.Gaussian:
+        task = self.task_
+        return normal(task.value(evidence), task.variance(evidence))
 
-    def _restored(self, step: Step) -> float:
-        return self._target.restore(step.prediction or 0.0)
+    def rollout(self) -> Rollout:
+        """A look ahead, step by step, with targets of your choice; the model stays as it is.
 
-    def _distribution(self, step: Step) -> proba.Gaussian:
-        target = self._target
-        if target.scale > 0.0:
-            variance = target.scale * (target.scale * self._readout.variance(step.inputs))
-        else:
-            variance = (_WIDE * max(1.0, abs(target.anchor))) ** 2
-        return proba.Gaussian._from_state(1, self._restored(step), min(variance, 1e300), 0)
-
-    def _key(self, step: Step, key: Hashable | None) -> Hashable:
-        if key is None:
-            return ("x", self._features.signature(step.encoded))
-        hash(key)
-        return ("key", key)
-
-    def learn_one(
-        self, x: dict[Any, Any], y: float, w: float = 1.0, key: Hashable | None = None
-    ) -> None:
-        """Learn one sample; time advances by one step, unless it did when x was seen.
-
-        Parameters
-        ----------
-        x
-            Features.
-        y
-            Target, a finite number. When a label is missing, call ``advance_one(x)``.
-        w
-            Sample weight. With 0 time advances and the past fades, the target joins lags and
-            scale, but it trains nothing.
-        key
-            What ``predict_one`` was given; with ``advance_on="predict"`` only.
+        The rollout is valid until the model learns or advances; see
+        :class:`river_attention.core.Rollout`.
         """
-        self._learn(x, check_target(y), check_weight(w), key)
-
-    def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        return self._features.encoder.clean(x)
-
-    def _learn(self, x: Mapping[Any, Any], y: float, w: float, key: Hashable | None = None) -> None:
-        if self.advance_on == "learn":
-            step = self._step(x)
-            self._train(step, y, w)
-            self._commit(step)
-        else:
-            self._train(self._find(x, key), y, w)
-            self._memo = None
-        self._target.update(y)
-
-    def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Step:
-        """The step that waits for the label of x; without one, the step that x would make now."""
-        step = self._step(x)
-        waiting: Step | None = self._pending.pop(self._key(step, key))
-        if waiting is None:
-            self.n_unmatched_ += 1
-            return step
-        return waiting
-
-    def _train(self, step: Step, y: float, w: float) -> None:
-        """Learn a label with what was seen then, in units of the scale of now."""
-        target = self._target
-        if target.scale == 0.0 or not step.known:
-            return
-        r, prediction = target.residual(y, step.anchor), step.prediction or 0.0
-        drifted = w > 0.0 and self._detector is not None and self._drifted(abs(r - prediction))
-        self._readout.update(step.inputs, prediction, step.experts, r, w)
-        if w > 0.0:
-            self._features.remember(step.scaled, step.delta, r)
-        if drifted:
-            self.n_drifts_ += 1
-            self._readout.reopen()
-
-    def _drifted(self, error: float) -> bool:
-        """Tell the drift detector."""
-        if self._detector is None:
-            return False
-        self._detector.update(error)
-        return self._detector.drift_detected
-
-    def _commit(self, step: Step) -> None:
-        n_lags, n_inputs = self._features.commit(step)
-        if n_lags or n_inputs:
-            self._readout.extend(n_lags, n_inputs)
-        self._memo = None
-
-    def advance_one(self, x: dict[Any, Any]) -> None:
-        """Time passes without a label: the memory takes x in, nothing is trained, lags stay."""
-        self._commit(self._step(x))
-
-    def reset_state(self) -> None:
-        """Forget the stream (memory, lags), keep what was learned (scales, weights)."""
-        self._features.reset()
-        self._target.forget_stream()
-        self._pending.clear()
-        self._memo = None
+        return Rollout(self.task_)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.
@@ -391,49 +268,4 @@ class StreamingAttentionRegressor(LabelledMixin, BlockMixin, base.MiniBatchRegre
         The experts with their shares and predictions, the past steps that retrieval looks back to,
         and every feature of the linear expert on all features with its weight and contribution.
         """
-        step, target, features = self._step(x), self._target, self._features
-        lines = [
-            f"Prediction: {self._restored(step):,.5f}",
-            f"Anchor ({self.prior}): {target.anchor:,.5f}",
-            f"Scale of the target: {target.scale:,.5f}",
-            *(
-                f"Norm of the state ({name}): {np.linalg.norm(state):,.5f}"
-                for name, state in features.states.items()
-            ),
-        ]
-        if features.retrieval is not None and features.store is not None:
-            looked = features.retrieval.strongest(step.scaled, target.delta, features.store)
-            lines.append(
-                "Looked back to (labelled steps ago, share): "
-                + (", ".join(f"{ago} ({share:.0%})" for ago, share in looked) or "nothing yet")
-            )
-        shares = self.expert_weights_
-        said = self._readout.named(step.prediction or 0.0, step.experts)
-        experts = [target.restore(said[name]) for name in shares]
-        lines += ["", self._table(("Expert", "Share", "Prediction"), shares, experts)]
-        linear = self._readout.linear()
-        if linear is not None:
-            rls, share = linear
-            weights = rls.weights
-            contributions = share * target.scale * weights * step.phi
-            lines += [
-                "",
-                self._table(
-                    ("Feature", "Value", "Weight", "Contribution"),
-                    dict(zip(features.names(), step.phi.tolist(), strict=True)),
-                    weights,
-                    contributions,
-                ),
-            ]
-        return "\n".join(lines)
-
-    @staticmethod
-    def _table(headers: tuple[str, ...], first: dict[str, float], *columns: Any) -> str:
-        """A table of named numbers, the largest of the last column first."""
-        values = [list(first.values()), *(list(column) for column in columns)]
-        order = np.argsort(-np.abs(values[-1 if len(columns) > 1 else 0]), kind="stable")
-        return pretty.print_table(
-            headers=list(headers),
-            columns=[list(first), *([f"{value:,.5f}" for value in column] for column in values)],
-            order=order.tolist(),
-        )
+        return explain_regression(self.task_, self.prior, self._step(x))

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from river import base
 
 from .._validation import check_number, check_target, check_weight
+from ..config import ConfigMixin
 from ..encoding import Encoder
 from ..readout import RecursiveLeastSquares
-from ._base import BlockMixin, ConfigMixin
+from ._stream import Blocks
 
 
-class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
+class RLSRegressor(Blocks, ConfigMixin, base.MiniBatchRegressor):
     r"""Linear regression by recursive least squares.
 
     .. math::
@@ -70,8 +71,8 @@ class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
         self.leak = leak
         self.huber = huber
         check_number("delta", delta, above=0.0)
-        self._encoder = Encoder()
-        self._rls = RecursiveLeastSquares(forgetting_factor, delta, leak, huber)
+        self.encoder_ = Encoder()
+        self.rls_ = RecursiveLeastSquares(forgetting_factor, delta, leak, huber)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -82,15 +83,15 @@ class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
     @property
     def weights_(self) -> dict[Any, float]:
         """The weight of every feature seen so far."""
-        return dict(zip(self._encoder.names, self._rls.weights[1:].tolist(), strict=True))
+        return dict(zip(self.encoder_.names, self.rls_.weights[1:].tolist(), strict=True))
 
     @property
     def intercept_(self) -> float:
         """The weight of the constant."""
-        return float(self._rls.weights[0]) if self._rls.n_features else 0.0
+        return float(self.rls_.weights[0]) if self.rls_.n_features else 0.0
 
     def _features(self, x: Mapping[Any, Any]) -> tuple[NDArray[np.float64], dict[Any, float]]:
-        encoded = self._encoder.encode(x)
+        encoded = self.encoder_.encode(x)
         phi = np.empty(1 + len(encoded.values))
         phi[0] = 1.0
         phi[1:] = encoded.values
@@ -101,12 +102,14 @@ class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
     def predict_one(self, x: dict[Any, Any]) -> float:
         """The prediction for x; 0.0 before anything was learned."""
         phi, _ = self._features(x)
-        prediction = self._rls.predict(phi) if self._rls.n_features else 0.0
+        prediction = self.rls_.predict(phi) if self.rls_.n_features else 0.0
         # only features of extreme size can overflow here; a NaN would poison what comes after
         return float(np.nan_to_num(prediction, nan=0.0))
 
-    def _predict(self, x: Mapping[Any, Any]) -> float:
+    def _foresee(self, x: Mapping[Any, Any]) -> float:
         return self.predict_one(dict(x))
+
+    _check = staticmethod(check_target)
 
     def learn_one(self, x: dict[Any, Any], y: float, w: float = 1.0) -> None:
         """Learn one sample.
@@ -122,13 +125,10 @@ class RLSRegressor(BlockMixin, ConfigMixin, base.MiniBatchRegressor):
         """
         self._learn(x, check_target(y), check_weight(w))
 
-    def _clean(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        return self._encoder.clean(x)
-
     def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
         phi, new = self._features(x)
         if new:
-            self._encoder.extend(new)
-            added = [new[name] for name in self._encoder.names if name in new]
+            self.encoder_.extend(new)
+            added = [new[name] for name in self.encoder_.names if name in new]
             phi = np.concatenate([phi, added])
-        self._rls.update(phi, y, w)
+        self.rls_.update(phi, y, w)

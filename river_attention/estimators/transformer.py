@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from river import base
 
+from ..core import MemoryFeatures, Step, build_memories
+from ..encoding import Encoded, clean
 from ..modes import Mode
-from ..readout import Target
 from . import _frames
-from ._base import StreamMixin, resolve_seed
-from ._features import MemoryFeatures, Step
+from ._stream import Stream, resolve_seed
 
 
-class AttentionTransformer(
-    StreamMixin, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer
-):
+class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer):
     r"""What a temporal memory holds of the stream, as features for any river model.
 
     .. math::
@@ -89,19 +87,10 @@ class AttentionTransformer(
         self.seed = seed
         if not isinstance(prefix, str):
             raise ValueError(f"prefix={prefix!r}: must be a string")
-        self._features = MemoryFeatures(
-            mode,
-            n_heads,
-            d_key,
-            d_value,
-            memory,
-            window=0,
-            n_lags=0,
-            n_long=0,
-            experts=False,
-            seed=resolve_seed(seed),
+        self.features_ = MemoryFeatures(
+            build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed))
         )
-        self._names = [f"{prefix}{i}" for i in range(self._features.n_reads)]
+        self._names = [f"{prefix}{i}" for i in range(self.features_.n_reads)]
         self._memo: Step | None = None
 
     @classmethod
@@ -111,18 +100,17 @@ class AttentionTransformer(
         yield {"n_heads": 1, "d_key": 2, "d_value": 3}
         yield {"mode": None, "memory": 4}
 
-    def _step(self, x: Mapping[Any, Any]) -> Step:
-        self._memo = step = self._features.compute(x, _NO_TARGET, self._memo)
-        return step
+    def _propose(self, encoded: Encoded) -> Step:
+        return self.features_.propose(encoded)
 
     def transform_one(self, x: dict[Any, Any]) -> dict[str, float]:  # type: ignore[override]
         """What the memory would read if x came next."""
-        reads = self._step(x).phi[: len(self._names)].tolist()
+        reads = self._step(x).evidence["full"][: len(self._names)].tolist()
         return dict(zip(self._names, reads, strict=True))
 
     def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
         """Advance by one step; the target is not used."""
-        self._features.commit(self._step(x))
+        self.features_.commit(self._step(x))
         self._memo = None
 
     def transform_many(self, X: Any) -> Any:
@@ -132,13 +120,10 @@ class AttentionTransformer(
 
     def learn_many(self, X: Any, y: Any = None) -> None:
         """Advance over the rows of a data frame, after all have been checked."""
-        for x in [self._features.encoder.clean(row) for row in _frames.rows(X)]:
+        for x in [clean(row) for row in _frames.rows(X)]:
             self.learn_one(x)
 
     def reset_state(self) -> None:
         """Forget the stream; the running moments stay."""
-        self._features.reset()
+        self.features_.reset()
         self._memo = None
-
-
-_NO_TARGET = Target(n_lags=0)

@@ -4,7 +4,14 @@ No classes, no river, NumPy only. All of them run on one scan over time; carryin
 into the next call equals one long call.
 """
 
-from .additive import (
+from .delta import (
+    delta_rule,
+    dplr,
+    gated_delta_product,
+    gated_delta_rule,
+    rwkv7,
+)
+from .gated import (
     gated_linear_attention,
     hgrn,
     hgrn2,
@@ -14,14 +21,7 @@ from .additive import (
     rg_lru,
     rwkv6,
 )
-from .delta import (
-    delta_rule,
-    dplr,
-    gated_delta_product,
-    gated_delta_rule,
-    log_linear_attention,
-    rwkv7,
-)
+from .log_linear import log_linear_attention
 
 __all__ = [
     "delta_rule",

@@ -20,10 +20,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_int
-from ..encoding import generator
-from ..functional._scan import scan
+from .._validation import LARGEST_ARRAY, check_int, check_product
+from ..functional.recurrence import scan
 from ..modes import Mode, Projection, resolve
+from ..naming import generator
+from .protocol import Recurrent
 
 Array = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ def time_constants(n_heads: int, shortest: float = 1.0) -> Array:
     return np.geomspace(shortest, LONGEST_TIME_CONSTANT, n_heads)
 
 
-class MultiHeadLinearAttention:
+class MultiHeadLinearAttention(Recurrent):
     """Linear attention heads over a stream of vectors; see the module for the equations.
 
     Parameters
@@ -71,7 +72,7 @@ class MultiHeadLinearAttention:
     >>> reads, final = layer.forward(X, layer.init_state())
     >>> reads.shape, final.shape
     ((7, 6), (2, 4, 3))
-    >>> read, state = layer.step(X[0], layer.init_state())
+    >>> read, state = layer.propose(X[0], layer.init_state())
     >>> np.allclose(read, reads[0])
     True
     """
@@ -90,8 +91,12 @@ class MultiHeadLinearAttention:
         self.d_key = check_int("d_key", d_key, 1)
         self.d_value = check_int("d_value", d_value, 1)
         self.seed = seed
+        sizes = {"n_heads": self.n_heads, "d_key": self.d_key, "d_value": self.d_value}
+        check_product(LARGEST_ARRAY, "entries of state", math.prod(sizes.values()), **sizes)
         self.mode.check(self.n_heads, self.d_key, self.d_value)
         projections = self.mode.projections(self.d_key, self.d_value)
+        n_rows = self.n_heads * sum(math.prod(block.shape) for block in projections)
+        check_product(LARGEST_ARRAY, "rows of weights", n_rows, mode=self.mode, **sizes)
         self._slices: list[tuple[slice, tuple[int, ...]]] = []
         gains, biases = [], []
         start = 0
@@ -139,7 +144,7 @@ class MultiHeadLinearAttention:
         """The state before the first step: zeros."""
         return self.mode.init_state(self.n_heads, self.d_key, self.d_value)
 
-    def step(self, x: Array, state: Array) -> tuple[Array, Array]:
+    def propose(self, x: Array, state: Array) -> tuple[Array, Array]:
         """One step: input [d] and state to read [H · d_value] and new state."""
         projected = self.weights.dot(x)
         projected += self.bias

@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_int
-from ..encoding import generator
-from ..functional._scan import diagonal_step, scan
+from ..functional.recurrence import diagonal_step, scan
+from ..naming import generator
 from .linear_attention import LONGEST_TIME_CONSTANT
+from .protocol import Recurrent
 
 Array = NDArray[Any]
 _GOLDEN_RATIO = 0.618034
@@ -49,7 +50,7 @@ def poles(n_units: int) -> Array:
     return np.exp(-1.0 / tau + 1j * np.pi * (units + 0.5) / n_units)
 
 
-class MemoryBank:
+class MemoryBank(Recurrent):
     """The bank as a layer; see the module for the equations.
 
     Parameters
@@ -102,7 +103,7 @@ class MemoryBank:
         """The state before the first step: zeros [n], complex."""
         return np.zeros(self.n_units, np.complex128)
 
-    def step(self, x: Array, state: Array) -> tuple[Array, Array]:
+    def propose(self, x: Array, state: Array) -> tuple[Array, Array]:
         """One step: input [d] and state to read [4 n] and new state."""
         n = self.n_units
         projected = self.weights.dot(x)

@@ -20,21 +20,26 @@ et al. 2016, *Matrix profile II*); Nadaraya-Watson regression in other words.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_int
+from ..functional.recurrence import scan
+from .window import Ring
 
 Array = NDArray[np.float64]
 
 FADING = 0.9
 METRICS = (0.3, 10.0)
 TEMPERATURES = (0.1, 0.025, 0.00625)
+READS = tuple(f"a={a:g} h={h:g}" for a in METRICS for h in TEMPERATURES)
+"""Names of the reads."""
 FEWEST = 5
 RESIDUAL_LIMIT = 10.0
-N_READS = len(METRICS) * len(TEMPERATURES)
 
 # exponents below this change nothing, and the 16th power of exp of it is not yet denormal
 _FARTHEST = -40.0
@@ -42,15 +47,14 @@ _FARTHEST = -40.0
 _ALIKE = 1e-12
 
 
-class RetrievalState:
-    """The stored steps, oldest first, in buffers of twice the window that are moved now and then.
+@dataclass(slots=True)
+class Lived:
+    """The stored steps, and how far they are from the step that was seen last.
 
     Attributes
     ----------
-    n
-        Number of steps in the window.
-    n_stored
-        Number of steps ever stored.
+    past
+        What was stored: x̂ and its squared length, Δ, and r (``residual``).
     distance
         D of the last step that was seen [window]: entry ``-a`` is for the a-th last step that was
         stored when it was seen.
@@ -58,103 +62,42 @@ class RetrievalState:
         Number of steps ever stored when it was seen.
     """
 
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self.n = 0
-        self.n_stored = 0
-        self.distance = np.zeros(window)
-        self.seen_at = -1
-        self._end = 0
-        self._x = np.zeros((2 * window, 0))
-        self._norm = np.zeros(2 * window)
-        self._delta = np.zeros(2 * window)
-        self._residual = np.zeros(2 * window)
+    past: Ring
+    distance: Array
+    seen_at: int = -1
 
-    @property
-    def x(self) -> Array:
-        """Inputs of the steps in the window [n, d]."""
-        return self._x[self._end - self.n : self._end]
-
-    @property
-    def norm(self) -> Array:
-        """Squared lengths of the inputs [n]."""
-        return self._norm[self._end - self.n : self._end]
-
-    @property
-    def delta(self) -> Array:
-        """Last steps of the target [n]."""
-        return self._delta[self._end - self.n : self._end]
-
-    @property
-    def residual(self) -> Array:
-        """What was learned [n]."""
-        return self._residual[self._end - self.n : self._end]
-
-    def follow(self, distance: Array, seen_at: int) -> None:
-        """Time advances: the distances [n] of a step, and how many were stored when it was seen."""
-        self.distance[: self.window - len(distance)] = 0.0
-        self.distance[self.window - len(distance) :] = distance
-        self.seen_at = seen_at
-
-    def previous_distance(self) -> Array:
-        """D of the step before, moved on by one: entry i is for stored step i - 1 [n]."""
+    def moved_distance(self) -> Array:
+        """D of the step that was seen last, moved on: entry i is for stored step i - 1 [n]."""
         # one stored step for every step that is seen: nothing moves
-        shift = self.n_stored - self.seen_at - 1
+        window, n = len(self.distance), self.past.n
+        shift = self.past.n_appended - self.seen_at - 1
         if shift == 0:
-            return self.distance[self.window - self.n :]
-        moved = np.zeros(self.window)
-        if 0 < shift < self.window:
+            return self.distance[window - n :]
+        moved = np.zeros(window)
+        if 0 < shift < window:
             moved[:-shift] = self.distance[shift:]
         elif shift == -1:
             moved[1:] = self.distance[:-1]
-        return moved[self.window - self.n :]
+        return moved[window - n :]
 
-    def append(self, x: Array, delta: float, residual: float) -> None:
-        """Store a step."""
-        if len(x) > self._x.shape[1]:
-            self.widen(len(x))
-        if self._end == len(self._delta):
-            kept = self.window - 1
-            for buffer in (self._x, self._norm, self._delta, self._residual):
-                buffer[:kept] = buffer[self._end - kept : self._end]
-            self._end = kept
-            self.n = min(self.n, kept)
-        end = self._end
-        self._x[end, : len(x)] = x
-        self._x[end, len(x) :] = 0.0
-        self._norm[end] = x.dot(x)
-        self._delta[end] = delta
-        self._residual[end] = residual
-        self._end = end + 1
-        self.n = min(self.n + 1, self.window)
-        self.n_stored += 1
 
-    def branch(self) -> RetrievalState:
-        """A copy that may ``follow``, but not ``append``: it shares the stored steps."""
-        branch = copy.copy(self)
-        branch.distance = self.distance.copy()
-        return branch
+class Proposal(NamedTuple):
+    """What committing a step needs: its distances [n], and how many steps were stored then."""
 
-    def before_last(self) -> RetrievalState:
-        """The state without its last step, whose distances are still known (a shallow copy)."""
-        past = copy.copy(self)
-        past.n, past.n_stored, past._end = self.n - 1, self.n_stored - 1, self._end - 1
-        return past
-
-    def widen(self, n_columns: int) -> None:
-        """Inputs get more columns; in the past these were 0, at their mean."""
-        x = np.zeros((len(self._x), n_columns))
-        x[:, : self._x.shape[1]] = self._x
-        self._x = x
+    distance: Array
+    seen_at: int
 
 
 class Retrieval:
-    """The layer; see the module for the equations.
+    """The memory; see the module for the equations.
+
+    Its input is the situation [Δ, x̂]: a step is recognised by how the target moved and what was
+    measured. What it reads are labels, so unlike other memories it learns, too.
 
     Parameters
     ----------
     window
-        Number of steps that are kept.
+        Number of labelled steps that are kept.
 
     Examples
     --------
@@ -162,132 +105,181 @@ class Retrieval:
     what comes next.
 
     >>> import numpy as np
-    >>> layer, nothing = Retrieval(window=100), np.zeros(0)
-    >>> state = layer.init_state()
-    >>> for t in range(60):
-    ...     reads, distance = layer.read(nothing, [0.0, 1.0, -1.0][t % 3], state)
-    ...     state.follow(distance, state.n_stored)
-    ...     layer.store(state, nothing, [0.0, 1.0, -1.0][t % 3], [1.0, -1.0, 0.0][t % 3])
-    >>> layer.read(nothing, 0.0, state)[0].round(2)
+    >>> memory = Retrieval(window=100)
+    >>> deltas, labels = np.array([0.0, 1.0, -1.0] * 20), np.array([1.0, -1.0, 0.0] * 20)
+    >>> reads, state = memory.forward(deltas[:, None], memory.init_state(), labels)
+    >>> memory.propose(np.array([0.0]), state)[0].round(2)
     array([1., 1., 1., 1., 1., 1.])
     """
 
-    n_outputs = N_READS
+    view = "situation"
+    learns = True
+    n_outputs = len(READS)
 
     def __init__(self, window: int = 1000) -> None:
         self.window = check_int("window", window, 1)
 
-    def init_state(self) -> RetrievalState:
-        """Nothing stored yet."""
-        return RetrievalState(self.window)
+    def add_inputs(self, names: Iterable[str]) -> None:
+        """Inputs need no weights: the store widens with the first step that has them."""
 
-    def read(self, x: Array, delta: float, state: RetrievalState) -> tuple[Array, Array]:
-        """What the stored past says of a step, and how far it is; ``state`` stays as it is.
+    def init_state(self) -> Lived:
+        """Nothing stored yet."""
+        return Lived(
+            Ring(self.window, x=(0,), norm=(), delta=(), residual=()), np.zeros(self.window)
+        )
+
+    def propose(self, x: Array, state: Lived) -> tuple[Array, Proposal]:
+        """What the stored past says of a step; ``state`` stays as it is.
 
         Parameters
         ----------
         x
-            Standardised input x̂ [d].
-        delta
-            Standardised last step of the target.
+            The situation [1 + d]: standardised last step of the target Δ, standardised input x̂.
         state
             The stored steps.
 
         Returns
         -------
-        The reads ρ [6], metric by metric, and the distances D from the steps in the window [n],
-        which ``state.follow`` wants when time advances.
+        The reads ρ [6], metric by metric, and what ``commit`` wants when time advances.
         """
-        distance = self._distance(delta, state)
-        reads = np.zeros(N_READS)
-        if state.n >= FEWEST:
-            for m, weights in enumerate(self._weights(x, distance, state)):
+        past = state.past
+        distance = self._distance(float(x[0]), state)
+        reads = np.zeros(len(READS))
+        if past.n >= FEWEST:
+            residual = past["residual"]
+            for m, weights in enumerate(self._weights(x[1:], distance, past)):
                 first = m * len(TEMPERATURES)
-                sums = weights.sum(axis=1)
-                reads[first : first + len(TEMPERATURES)] = weights.dot(state.residual) / sums
-        return reads, distance
+                sums = np.add.reduce(weights, 1)
+                reads[first : first + len(TEMPERATURES)] = weights.dot(residual) / sums
+        return reads, Proposal(distance, past.n_appended)
 
-    def store(self, state: RetrievalState, x: Array, delta: float, residual: float) -> None:
-        """Store a step with its label, in units of the readout; changes ``state``.
+    def commit(self, state: Lived, proposal: Proposal) -> Lived:
+        """Time advances by the step of a proposal; works in place."""
+        start = self.window - len(proposal.distance)
+        state.distance[:start] = 0.0
+        state.distance[start:] = proposal.distance
+        state.seen_at = proposal.seen_at
+        return state
+
+    def learn(self, state: Lived, x: Array, residual: float) -> Lived:
+        """Store a situation with its label, in units of the readout; works in place.
 
         The neighbour of a stored step is the step stored before it, however late its label came.
         """
-        state.append(x, delta, min(max(residual, -RESIDUAL_LIMIT), RESIDUAL_LIMIT))
+        scaled, past = x[1:], state.past
+        if len(scaled) > past["x"].shape[1]:
+            past.widen("x", len(scaled))
+        past.append(
+            x=scaled,
+            norm=scaled.dot(scaled),
+            delta=x[0],
+            residual=min(max(residual, -RESIDUAL_LIMIT), RESIDUAL_LIMIT),
+        )
+        return state
 
-    def weights(self, x: Array, distance: Array, state: RetrievalState) -> Array:
+    def branch(self, state: Lived) -> Lived:
+        """A copy to look ahead with; it shares the stored steps."""
+        return replace(state, past=state.past.branch(), distance=state.distance.copy())
+
+    def forward(
+        self, X: Array, state: Lived, residuals: Array | None = None
+    ) -> tuple[Array, Lived]:
+        """A sequence: situations [T, 1 + d] and state to reads [T, 6] and final state.
+
+        With ``residuals`` [T] each step is stored with its label before the next one.
+        """
+
+        def step(state: Lived, x: Array, *label: float) -> tuple[Lived, Array]:
+            read, proposal = self.propose(x, state)
+            for residual in label:
+                self.learn(state, x, float(residual))
+            return self.commit(state, proposal), read
+
+        if not len(X):
+            return np.zeros((0, self.n_outputs)), state
+        labels = () if residuals is None else (np.asarray(residuals),)
+        return scan(step, self.branch(state), X, *labels)
+
+    def weights(self, x: Array, proposal: Proposal, state: Lived) -> Array:
         """The attention of a step: softmax weights before they are divided by their sum.
 
         Parameters
         ----------
         x
-            Standardised input x̂ [d].
-        distance
-            D of the step, as ``read`` gave it [n].
+            The situation [1 + d].
+        proposal
+            That of the step.
         state
             The stored steps.
 
         Returns
         -------
         Positive weights [metric, temperature, n], those of the oldest step first; all 1 where
-        nothing tells the stored steps apart.
+        nothing tells the stored steps apart. Nothing ([2, 3, 0]) with fewer than five steps.
         """
-        return np.stack(self._weights(x, distance, state))
+        if state.past.n < FEWEST:
+            return np.zeros((len(METRICS), len(TEMPERATURES), 0))
+        return np.stack(self._weights(x[1:], proposal.distance, state.past))
 
-    def strongest(
-        self, x: Array, delta: float, state: RetrievalState, k: int = 5
-    ) -> list[tuple[int, float]]:
+    def strongest(self, x: Array, state: Lived, k: int = 5) -> list[tuple[int, float]]:
         """The steps looked back to: (how many stored steps ago, share of the attention)."""
-        if state.n < FEWEST:
+        if state.past.n < FEWEST:
             return []
-        weights = self._weights(x, self._distance(delta, state), state)
-        return self._shares(state, weights, k)
+        distance = self._distance(float(x[0]), state)
+        return self._shares(self._weights(x[1:], distance, state.past), k)
 
-    def strongest_of_last(self, state: RetrievalState, k: int = 5) -> list[tuple[int, float]]:
+    def strongest_of_last(self, state: Lived, k: int = 5) -> list[tuple[int, float]]:
         """As ``strongest``, for the last stored step and the steps before it."""
-        if state.n < FEWEST + 1:
+        if state.past.n < FEWEST + 1:
             return []
-        past = state.before_last()
-        return self._shares(past, self._weights(state.x[-1], past.distance[-past.n :], past), k)
+        x, past = state.past["x"][-1], state.past.before_last()
+        return self._shares(self._weights(x, state.distance[-past.n :], past), k)
 
     @staticmethod
-    def _shares(state: RetrievalState, all_weights: list[Array], k: int) -> list[tuple[int, float]]:
-        shares = np.zeros(state.n)
+    def _shares(all_weights: list[Array], k: int) -> list[tuple[int, float]]:
+        n = all_weights[0].shape[1]
+        shares = np.zeros(n)
         for weights in all_weights:
             shares += (weights / weights.sum(axis=1, keepdims=True)).sum(axis=0)
-        shares /= N_READS
+        shares /= len(READS)
         order = np.argsort(-shares, kind="stable")[:k]
-        return [(int(state.n - i), float(shares[i])) for i in order]
+        return [(int(n - i), float(shares[i])) for i in order]
 
-    def _distance(self, delta: float, state: RetrievalState) -> Array:
+    @staticmethod
+    def _distance(delta: float, state: Lived) -> Array:
         """D_t(i) for the steps in the window [n]."""
-        difference = state.delta - delta
+        difference = state.past["delta"] - delta
         difference *= difference
-        difference += FADING * state.previous_distance()
+        difference += FADING * state.moved_distance()
         return difference
 
-    def _weights(self, x: Array, distance: Array, state: RetrievalState) -> list[Array]:
+    @staticmethod
+    def _weights(x: Array, distance: Array, past: Ring) -> list[Array]:
         """Softmax weights of each metric, not normalised: [temperatures, n]."""
-        n = state.n
-        first = state.n_stored - n  # i - t₀ of the oldest step in the window
+        n = past.n
+        first = past.n_appended - n  # i - t₀ of the oldest step in the window
         if first < _SETTLED:
             terms = np.arange(first + 1, first + n + 1)
             distance = distance / (1.0 - FADING**terms)
-        stored = state.x
+        stored = past["x"]
         apart = np.zeros(n)
         if len(x):
             known = x[: stored.shape[1]]
             apart = stored.dot(known)
             apart *= -2.0
-            apart += state.norm
+            apart += past["norm"]
             apart += x.dot(x)
         all_weights = []
         for scale in METRICS:
             score = apart * scale
             score += distance
-            mean = score.mean()
-            weights = np.ones((len(TEMPERATURES), n))
-            if mean > _ALIKE:
-                score -= score.min()
+            # the ufuncs themselves: methods of an array cost microseconds more
+            mean = np.add.reduce(score) / n
+            if not mean > _ALIKE:
+                weights = np.ones((len(TEMPERATURES), n))
+            else:
+                weights = np.empty((len(TEMPERATURES), n))
+                score -= np.minimum.reduce(score)
                 score *= -1.0 / (TEMPERATURES[0] * mean)
                 np.maximum(score, _FARTHEST, out=score)
                 np.exp(score, out=weights[0])

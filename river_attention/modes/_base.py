@@ -12,7 +12,7 @@ from river import base
 from scipy.special import logit
 
 from .._validation import check_bool, check_choice
-from ..functional._scan import linear_step
+from ..functional.recurrence import linear_step
 
 Array = NDArray[Any]
 Rest = Callable[[NDArray[np.float64]], Any]

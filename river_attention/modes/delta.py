@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._validation import check_bool, check_choice, check_int, check_number
-from ..functional._scan import dplr_step, product_step
+from ..functional.recurrence import dplr_step, product_step
 from ._base import (
     STEEPNESS,
     Array,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._scan import diagonal_step, linear_step
-from ..functional.additive import rg_lru_gates
+from ..functional.gated import rg_lru_gates
+from ..functional.recurrence import diagonal_step, linear_step
 from ._base import STEEPNESS, Array, Mode, Projection, constant, decay_at_rest
 
 

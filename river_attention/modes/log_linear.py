@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from .._validation import check_int, check_number
-from ..functional._scan import log_linear_step
+from ..functional.recurrence import log_linear_step
 from ._base import Array, Mode, Projection
-from .additive import GLA, LinearAttention, RetNet
 from .delta import DeltaNet, GatedDeltaNet
+from .gated import GLA, LinearAttention, RetNet
 
 
 class LogLinear(Mode):

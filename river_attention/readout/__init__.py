@@ -1,18 +1,20 @@
-"""From features to a prediction: recursive least squares, mixture, scale of the target."""
+"""From features to a prediction: recursive least squares, and pools of experts."""
 
-from .inputs import Inputs
-from .logistic import ClassMixture, OnlineLogistic
-from .mixture import Mixture
+from .classes import ClassMixture, class_experts
+from .logistic import OnlineLogistic
+from .pool import Expert, ExpertPool, check_factors
+from .regression import Mixture, SingleReadout, experts
 from .rls import RecursiveLeastSquares
-from .single import SingleReadout
-from .target import Target
 
 __all__ = [
     "ClassMixture",
-    "Inputs",
+    "Expert",
+    "ExpertPool",
     "Mixture",
     "OnlineLogistic",
     "RecursiveLeastSquares",
     "SingleReadout",
-    "Target",
+    "check_factors",
+    "class_experts",
+    "experts",
 ]

@@ -23,13 +23,9 @@ pseudo-observation of their prior: value 0 with noise variance
 :math:`30\, P_0[k]\, m / ((1-\lambda)\, p\, n)`. The diagonal of P then stays within about
 72 · P₀ whatever the input.
 
-**Huber.** :math:`\omega = \min(1, s/|e|)`, s an exponentially weighted mean of |e| (rate at least
-0.005, each |e| winsorised at 4s after 20 samples), never below a quarter of a slower mean of |e|:
-without that floor a run of exact zeros locks s at 0 and nothing is ever learned again. In the
-slower mean |e| counts as 10 000 s at most, or one label of 1e308 would open the door to all errors.
+**Huber.** :math:`\omega = \min(1, s/|e|)`, s how large an error usually is; see ``robust.py``.
 
-Sayed 2008, *Adaptive filters*, chapter 30; Huber 1964, *Robust estimation of a location
-parameter*.
+Sayed 2008, *Adaptive filters*, chapter 30.
 """
 
 from __future__ import annotations
@@ -39,42 +35,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.blas import daxpy, ddot, dsymv, dsyr
+from scipy.linalg.blas import daxpy, ddot, dger, dsymv, dsyr
 
 from .._validation import check_bool, check_int, check_number
-from ..moments import running_rate
+from .robust import HuberScale
 
 Array = NDArray[np.float64]
 
+LEAK = 8
+"""Every how many updates a readout leaks, where nothing else is said."""
 LEAK_SLACK = 30.0
-_HUBER_RATE = 0.005
-_HUBER_WARMUP = 20
-_WINSOR = 4.0
-_SLOW_WINSOR = 1e4
 _COVARIANCE_LIMIT = 1e100
 _EXTREME = 1e100
+_LARGE = 1 << 14
 
 
-class _HuberScale:
-    """The s of the Huber weight: how large an error usually is."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.fast = 0.0
-        self.slow = 0.0
-
-    def weight(self, size: float) -> float:
-        """Huber weight of an error of this size, from the errors before it, which it joins."""
-        scale = max(self.fast, 0.25 * self.slow)
-        weight = 1.0 if self.n == 0 or size <= scale else scale / size
-        self.n += 1
-        if self.n > _HUBER_WARMUP and scale > 0.0:
-            size = min(size, _SLOW_WINSOR * scale)
-        self.slow += running_rate(self.n) * (size - self.slow)
-        if self.n > _HUBER_WARMUP and scale > 0.0:
-            size = min(size, _WINSOR * scale)
-        self.fast += max(1.0 / self.n, _HUBER_RATE) * (size - self.fast)
-        return weight
+def _add_outer(matrix: Array, column: Array, row: Array) -> Array:
+    """The matrix plus the product of a column and a row; a large one is changed in place."""
+    if matrix.size < _LARGE:
+        return matrix + np.outer(column, row)
+    # one pass over the memory instead of three; BLAS wants columns first
+    return dger(1.0, row, column, a=matrix.T, overwrite_a=1).T
 
 
 class RecursiveLeastSquares:
@@ -96,6 +77,12 @@ class RecursiveLeastSquares:
     ----------
     n_features
         Number of features p.
+    n_updates
+        Number of samples so far.
+    prior
+        Prior variances [p].
+    scale
+        How large errors usually are, for the Huber weight.
     n_resets_
         How often P had lost positivity and was set back to the prior. Always 0 with a leak; without
         one, rounding can destroy P after very many updates or with features of extreme size.
@@ -130,12 +117,12 @@ class RecursiveLeastSquares:
         self.leak = check_int("leak", leak, 0)
         self.huber = check_bool("huber", huber)
         self.n_resets_ = 0
-        self._scale = _HuberScale()
-        self._n_updates = 0
+        self.scale = HuberScale()
+        self.n_updates = 0
         self._next_leak = 0
         self._growth = 1.0
         self._weights = np.zeros(0)
-        self._prior = np.zeros(0)
+        self.prior = np.zeros(0)
         self._covariance = np.zeros((0, 0), order="F")
         if prior.ndim == 1:
             self.extend(prior)
@@ -165,7 +152,7 @@ class RecursiveLeastSquares:
         covariance[range(old, new), range(old, new)] = prior
         zeros = np.zeros((len(prior), *self._weights.shape[1:]))
         weights = np.concatenate([self._weights, zeros])
-        self._prior = np.concatenate([self._prior, prior])
+        self.prior = np.concatenate([self.prior, prior])
         self._weights, self._covariance = weights, covariance
         # the bound on the diagonal of P starts from its largest element
         self._growth = max(self._growth, float(prior.max(initial=0.0)))
@@ -189,8 +176,8 @@ class RecursiveLeastSquares:
 
     def reopen(self) -> None:
         """Set P back to the prior and keep the weights: ready to learn quickly again."""
-        self._covariance = np.asfortranarray(np.diag(self._prior))
-        self._growth = float(self._prior.max(initial=0.0))
+        self._covariance = np.asfortranarray(np.diag(self.prior))
+        self._growth = float(self.prior.max(initial=0.0))
 
     def update(self, phi: Array, y: Any, w: float = 1.0) -> Any:
         """Learn one sample; returns the prediction made before.
@@ -206,7 +193,7 @@ class RecursiveLeastSquares:
         """
         single = type(y) is float and self._weights.ndim == 1  # np.shape of a float is slow
         if not single and np.shape(y) != self._weights.shape[1:]:
-            if self._n_updates:
+            if self.n_updates:
                 known = self._weights.shape[1:]
                 raise ValueError(f"y has shape {np.shape(y)}: expected {known} as learned so far")
             self._weights = np.zeros((self.n_features, *np.shape(y)))
@@ -224,7 +211,7 @@ class RecursiveLeastSquares:
             w = 0.0  # nothing sensible can be learned from an overflow
         omega = w
         if self.huber and w > 0.0:
-            omega *= self._scale.weight(size)
+            omega *= self.scale.weight(size)
         self.correct(phi, error, omega)
         return prediction
 
@@ -244,16 +231,20 @@ class RecursiveLeastSquares:
             self._observe(phi, error, self.forgetting_factor / omega)
         if self.forgetting_factor < 1.0:
             self._forget()
-        self._n_updates += 1
-        if self.leak and self._n_updates % self.leak == 0:
+        self.n_updates += 1
+        if self.leak and self.n_updates % self.leak == 0:
             self._leak()
 
     def retarget(self, combination: Array) -> None:
-        """Replace the m targets by combinations of them [m, m'], w ← w M; a column of zeros is new.
+        """Replace the m targets by combinations of them [m, m'], w ← w M.
 
         A single target counts as m = 1.
         """
         self._weights = np.atleast_2d(self._weights.T).T.dot(combination)
+
+    def add_target(self) -> None:
+        """One more of several targets, with weights of 0."""
+        self._weights = np.hstack([self._weights, np.zeros((self.n_features, 1))])
 
     def _observe(self, phi: Array, error: Any, noise: float) -> None:
         """Condition on one observation of φ'w: its error now, and its noise variance."""
@@ -275,7 +266,10 @@ class RecursiveLeastSquares:
         self._covariance = dsyr(-c, gain, lower=1, a=self._covariance, overwrite_a=1)
 
     def _move(self, gain: Array, error: Any) -> bool:
-        """Move the weights where the product may overflow; False leaves them."""
+        """Move the weights of several targets, or where it may overflow; False leaves them."""
+        if np.ndim(error) and np.abs(gain).max() * np.abs(error).max() < _EXTREME:
+            self._weights = _add_outer(self._weights, gain, error)
+            return True
         with np.errstate(all="ignore"):
             weights = self._weights + (
                 gain * error if np.ndim(error) == 0 else np.outer(gain, error)
@@ -288,9 +282,9 @@ class RecursiveLeastSquares:
     def _forget(self) -> None:
         inflation = 1.0 / self.forgetting_factor
         self._growth *= inflation
-        if self._growth > _COVARIANCE_LIMIT:
+        if not self._growth <= _COVARIANCE_LIMIT:
             self._growth = inflation * float(self._covariance.diagonal().max(initial=0.0))
-            if self._growth > _COVARIANCE_LIMIT:
+            if not self._growth <= _COVARIANCE_LIMIT:  # NaN where λ is next to nothing
                 return  # wound up: forgetting more would end in an overflow
         self._covariance *= inflation
 
@@ -306,11 +300,11 @@ class RecursiveLeastSquares:
             k = self._next_leak % p
             self._next_leak = k + 1
             gain = np.concatenate([P[k, :k], P[k:, k]])
-            c = 1.0 / (slack * self._prior[k] + P[k, k])
+            c = 1.0 / (slack * self.prior[k] + P[k, k])
             if self._weights.ndim == 1:
                 self._weights -= (c * self._weights[k]) * gain
             else:
-                self._weights -= np.outer(c * gain, self._weights[k])
+                self._weights = _add_outer(self._weights, -c * gain, self._weights[k].copy())
             P = dsyr(-c, gain, lower=1, a=P, overwrite_a=1)
         self._covariance = P
 

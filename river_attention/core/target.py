@@ -23,6 +23,7 @@ sides.
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -38,16 +39,15 @@ from ..moments import (
     update_moments,
     winsorised,
 )
+from ..readout.robust import SQUARE_LIMIT, RobustMean
 
 Array = NDArray[np.float64]
 
 PRIORS = ("persistence", "mean", "zero")
 LAG_LIMIT = 3.0
 _LAG_LIMIT = Limit(LAG_LIMIT)
-_STEPS_PER_SCALE = 5.0
-_WINSOR = 4.0
-_WINSOR_WARMUP = 20
-_RESIDUAL_LIMIT = 1e100
+STEPS_PER_SCALE = 5.0
+_WIDE = 1000.0
 
 
 class Target:
@@ -74,6 +74,10 @@ class Target:
         The last target, None if there is none (since ``forget_stream``).
     delta
         The last difference of the target, standardised and clipped at ±3; 0 if there is none.
+    low, high
+        The smallest and the largest target.
+    step_size
+        s_Δ, a running mean.
     lags
         Standardised past targets [n_lags], the latest first, clipped at ±3. Missing ones are the
         oldest one available; all are 0 while every target was the same.
@@ -109,30 +113,24 @@ class Target:
         self._mean = 0.0
         self._variance = 0.0
         self._spread = 0.0
-        self._n_steps = 0
-        self._step_size = 0.0
-        self._low = math.inf
-        self._high = -math.inf
-
-    @property
-    def can_learn(self) -> bool:
-        """Whether a label of now has a meaning in units of the scale."""
-        return self.scale > 0.0 and self.last is not None
+        self.step_size = RobustMean()
+        self.low = math.inf
+        self.high = -math.inf
 
     def residual(self, y: float, anchor: float | None = None) -> float:
         """The label in the units of the readout, r; from another anchor if one is given."""
         r = (y - (self.anchor if anchor is None else anchor)) / self.scale
-        return min(max(r, -_RESIDUAL_LIMIT), _RESIDUAL_LIMIT)
+        return min(max(r, -SQUARE_LIMIT), SQUARE_LIMIT)
 
     def restore(self, r: float) -> float:
         """A prediction of the readout in the units of the target, limited by the guard."""
         if self.n == 0:
             return 0.0
-        width = self._high - self._low
+        width = self.high - self.low
         prediction = self.anchor + self.scale * r
         if prediction != prediction:
             prediction = self.anchor
-        return min(max(prediction, self._low - width), self._high + width)
+        return min(max(prediction, self.low - width), self.high + width)
 
     def update(self, y: float) -> None:
         """A target becomes known and the past."""
@@ -146,15 +144,17 @@ class Target:
         else:
             if self._for_retrieval:
                 self._measure_difference(y - self.last)
-            self._measure_step(abs(y - self.last))
+            step = abs(y - self.last)
+            if self.step_size.n or step:
+                self.step_size.update(step)
             if len(self.lags):
                 self._raw_lags[1:] = self._raw_lags[:-1]
                 self._raw_lags[0] = y
         self.last = y
-        self._low = min(self._low, y)
-        self._high = max(self._high, y)
+        self.low = min(self.low, y)
+        self.high = max(self.high, y)
         spread = self._spread = deviation(self._variance)
-        self.scale = min(spread, _STEPS_PER_SCALE * self._step_size)
+        self.scale = min(spread, STEPS_PER_SCALE * self.step_size.value)
         if self.scale <= TINY:
             self.scale = 0.0
         self._set_anchor()
@@ -183,6 +183,25 @@ class Target:
         last = self._mean if self.last is None else self.last
         return self.residual(last), self.residual(self._mean)
 
+    @property
+    def ignorance(self) -> float:
+        """Variance of a prediction while nothing can be learned: wide, whatever the unit."""
+        return (_WIDE * max(1.0, abs(self.anchor))) ** 2
+
+    def limits(self, room: Array) -> tuple[Array, Array]:
+        """The range of the targets so far, widened on both sides by ``room`` times its width."""
+        room = (self.high - self.low) * room
+        return self.low - room, self.high + room
+
+    def branch(self) -> Target:
+        """A copy that goes its own way."""
+        branch = copy.copy(self)
+        branch.step_size = copy.copy(self.step_size)
+        branch._floor = copy.copy(self._floor)
+        branch._difference_floor = copy.copy(self._difference_floor)
+        branch._raw_lags = self._raw_lags.copy()
+        return branch
+
     def _measure_difference(self, difference: float) -> None:
         self._n_differences += 1
         mean, variance, n = self._difference_mean, self._difference_variance, self._n_differences
@@ -196,14 +215,6 @@ class Target:
             self.delta = min(max(difference / spread, -LAG_LIMIT), LAG_LIMIT)
         else:
             self.delta = 0.0
-
-    def _measure_step(self, step: float) -> None:
-        if self._n_steps == 0 and step == 0.0:
-            return
-        self._n_steps += 1
-        if self._n_steps > _WINSOR_WARMUP and self._step_size > 0.0:
-            step = min(step, _WINSOR * self._step_size)
-        self._step_size += running_rate(self._n_steps) * (step - self._step_size)
 
     def _set_anchor(self) -> None:
         if self.prior == "zero":

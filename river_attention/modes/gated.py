@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._validation import check_bool, check_choice, check_number
-from ..functional._scan import bonus_step, linear_step, mlstm_step, normalized_step
-from ..functional.additive import elu_plus_one, softplus, with_ones
+from ..functional.gated import elu_plus_one, softplus, with_ones
+from ..functional.recurrence import bonus_step, linear_step, mlstm_step, normalized_step
 from ._base import (
     STEEPNESS,
     Array,

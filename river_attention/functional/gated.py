@@ -20,7 +20,7 @@ from ._checks import (
     state_parts,
     to_floats,
 )
-from ._scan import bonus_step, diagonal_step, linear_step, mlstm_step, normalized_step, scan
+from .recurrence import bonus_step, diagonal_step, linear_step, mlstm_step, normalized_step, scan
 
 LOG_GATE_REMEDY = "it is the logarithm of a decay: pass log(gate), not the gate"
 

@@ -1,0 +1,288 @@
+r"""From a dict to the features of the readout: the part that all estimators share.
+
+.. math::
+
+    u_t = [\text{lags},\ \hat x_t], \quad
+    (o_t, S_t) = \text{memories}(u_t, S_{t-1}), \quad
+    \varphi_t = [\mathrm{std}(o_t),\ 1,\ u_t]
+
+x̂ is the input standardised with the running moments of the rows before t, clipped at ±3; a
+feature that is missing, constant or new is 0. o are the reads of the memories (retrieval, heads,
+memory bank), standardised the same way, clipped at ±5. ``propose`` answers "if x came next" and
+changes nothing; ``commit`` makes it the past.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import MOST_FEATURES, check_int, check_product
+from ..encoding import Encoded, Encoder
+from ..layers import Memory, MemoryBank, MultiHeadLinearAttention, Retrieval
+from ..modes import Mode
+from ..moments import Limit, RunningMoments
+from ..naming import canonical_name
+from .step import Evidence, Layout, Step, Transition
+
+Array = NDArray[np.float64]
+
+INPUT_LIMIT = Limit(3.0)
+READ_LIMIT = Limit(5.0)
+_NOTHING = np.zeros(0)
+
+
+def build_memories(
+    mode: str | Mode | None,
+    n_heads: int,
+    d_key: int,
+    d_value: int,
+    memory: int,
+    seed: int,
+    window: int = 0,
+) -> dict[str, Memory]:
+    """The memories that the parameters of an estimator ask for, by name; retrieval comes first."""
+    # made even if there are none, so that their parameters are checked
+    heads = MultiHeadLinearAttention(
+        "gla" if mode is None else mode, n_heads, d_key, d_value, seed=seed
+    )
+    memories: dict[str, Memory] = {}
+    if check_int("window", window, 0):
+        memories["retrieved"] = Retrieval(window)
+    if mode is not None:
+        memories["head"] = heads
+    if check_int("memory", memory, 0):
+        memories["bank"] = MemoryBank(memory, seed=seed)
+    return memories
+
+
+def _standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: Array) -> None:
+    """(values - mean) / divisor, clipped at ±limit, into ``out``."""
+    np.subtract(values, mean, out=out)
+    out /= divisor
+    limit.apply(out)
+
+
+class MemoryFeatures:
+    """Encoder, memories and running moments; see the module for the equations.
+
+    Parameters
+    ----------
+    memories
+        The memories by name, in the order of their reads.
+    n_lags
+        Number of target lags in u.
+    n_long
+        Number of target lags that the readout gets beside them.
+    context
+        Names of the numbers that the task keeps with every step.
+    hidden
+        Tells the names of features that only the readout sees, not the memories.
+
+    Attributes
+    ----------
+    states
+        The state of every memory.
+    """
+
+    # made again when it is asked for: no part of what is saved, copied or compared
+    _layout: Layout | None = None
+
+    def __init__(
+        self,
+        memories: Mapping[str, Memory],
+        n_lags: int = 0,
+        n_long: int = 0,
+        context: Sequence[str] = (),
+        hidden: Callable[[Hashable], bool] | None = None,
+    ) -> None:
+        self.encoder = Encoder()
+        self.memories = dict(memories)
+        self.states = {name: memory.init_state() for name, memory in memories.items()}
+        self.n_reads = 0
+        # name, memory, and its columns among the reads
+        self._slots: list[tuple[str, Memory, slice]] = []
+        for name, memory in memories.items():
+            start, self.n_reads = self.n_reads, self.n_reads + memory.n_outputs
+            self._slots.append((name, memory, slice(start, self.n_reads)))
+        self._learners = [(name, memory) for name, memory in memories.items() if memory.learns]
+        self.moments = RunningMoments(self.n_reads)
+        self._n_retrieved = memories["retrieved"].n_outputs if "retrieved" in memories else 0
+        self._has_situation = any(memory.view == "situation" for memory in memories.values())
+        self._n_lags = n_lags
+        self._n_long = n_long
+        self._context = tuple(context)
+        self._hidden = hidden
+        # lags join the inputs together with the first features: d counts both
+        self._lags_in = 0
+        # columns of u for the memories; None for all of them
+        self._visible: NDArray[np.intp] | None = None
+
+    def check_size(self, n_lags: int, parameters: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` if these parameters make more features than a readout can take.
+
+        ``n_lags`` is the number of features that past labels make.
+        """
+        n_features = self.n_reads + 1 + n_lags
+        check_product(MOST_FEATURES, "features of the readout", n_features, **parameters)
+
+    def names(self) -> list[str]:
+        """What each feature of the readout is [p]."""
+        return [
+            *(f"{name} {i}" for name, memory, _ in self._slots for i in range(memory.n_outputs)),
+            "bias",
+            *(f"y lag {i + 1}" for i in range(self._lags_in)),
+            *(str(name) for name in self.encoder.names),
+        ]
+
+    def layout(self, n_answers: int) -> Layout:
+        """Where things stand in an evidence with so many answers."""
+        layout = self._layout
+        if layout is None or layout.n_answers != n_answers:
+            self._layout = layout = Layout(
+                self.n_reads,
+                self._n_retrieved,
+                self._lags_in,
+                len(self.encoder),
+                self._n_long,
+                self._has_situation,
+                self._context,
+                n_answers,
+            )
+        return layout
+
+    def propose(
+        self, encoded: Encoded, lags: Array = _NOTHING, delta: float = 0.0, n_answers: int = 0
+    ) -> Step:
+        """The step that an encoded x would make.
+
+        Parameters
+        ----------
+        encoded
+            The input as columns.
+        lags
+            Standardised past targets, as many as the longest part takes.
+        delta
+            The last step of the target, standardised.
+        n_answers
+            Room for the answers of the readout.
+        """
+        values, n_reads, n_lags = encoded.values, self.n_reads, self._lags_in
+        mean, divisor = self.moments.mean, self.moments.divisor
+        layout = self.layout(n_answers)
+        buffer = np.empty(layout.size)
+        raw = np.empty(n_reads + len(values))
+        raw[n_reads:] = values
+        buffer[n_reads] = 1.0
+        if n_lags:
+            buffer[n_reads + 1 : n_reads + 1 + n_lags] = lags[:n_lags]
+        scaled = buffer[layout["inputs"]]
+        _standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
+        if not encoded.complete:
+            scaled[values != values] = 0.0
+        if self._has_situation:
+            situation = buffer[layout["situation"]]
+            situation[0] = delta
+            situation[1:] = scaled
+
+        proposals = {}
+        if n_reads:
+            token = buffer[layout["token"]]
+            if self._visible is not None:
+                token = token[self._visible]
+            for name, memory, columns in self._slots:
+                seen = token if memory.view == "token" else situation
+                raw[columns], proposals[name] = memory.propose(seen, self.states[name])
+            _standardise(
+                raw[:n_reads], mean[:n_reads], divisor[:n_reads], READ_LIMIT, buffer[:n_reads]
+            )
+        n_long = self._n_long
+        if n_long:
+            long = buffer[layout["long"]]
+            long[:n_long] = lags[:n_long]
+            long[n_long] = 1.0
+            long[n_long + 1 :] = scaled
+        if self._n_retrieved:
+            start = layout["retrieved 0"]
+            buffer[start : start + self._n_retrieved] = raw[: self._n_retrieved]
+        return Step(values.tobytes(), Evidence(buffer, layout), Transition(encoded, raw, proposals))
+
+    def learn(self, evidence: Evidence, label: float) -> None:
+        """Let the memories that want labels have one, in units of the readout."""
+        for name, memory in self._learners:
+            self.states[name] = memory.learn(self.states[name], evidence[memory.view], label)
+
+    def signature(self, encoded: Encoded) -> bytes:
+        """Bytes that are equal for equal x, whatever columns have come in between."""
+        values, new = encoded.values, encoded.new
+        if self._hidden is not None:
+            own = [i for i, name in enumerate(self.encoder.names) if not self._hidden(name)]
+            values = values[own]
+            new = {name: value for name, value in new.items() if not self._hidden(name)}
+        late = [new[name] for name in sorted(new, key=canonical_name)]
+        values = np.concatenate([values, late]) + 0.0  # -0.0 is 0.0
+        present = np.flatnonzero(values == values)
+        return values[: present[-1] + 1 if len(present) else 0].tobytes()
+
+    def commit(self, step: Step) -> list[str]:
+        """Make a step the past.
+
+        Returns
+        -------
+        The kind of every feature that the readout gains with the next step: "lag", "input" or
+        "hidden".
+        """
+        transition = step.transition
+        encoded, raw = transition.encoded, transition.raw
+        grown: list[str] = []
+        if encoded.new or self._lags_in < self._n_lags:
+            grown = self._grow(encoded.new)
+            new = [encoded.new[name] for name in self.encoder.names if name in encoded.new]
+            raw = np.concatenate([raw, new])
+        self.moments.update(raw, encoded.complete)
+        self.follow(step)
+        return grown
+
+    def branch(self) -> MemoryFeatures:
+        """A copy for looking ahead: ``follow`` moves it on and leaves the original as it is."""
+        branch = copy.copy(self)
+        branch.states = {name: memory.branch(self.states[name]) for name, memory, _ in self._slots}
+        return branch
+
+    def follow(self, step: Step) -> None:
+        """Let time pass: the memories take a step in, moments and columns stay."""
+        for name, proposal in step.transition.proposals.items():
+            self.states[name] = self.memories[name].commit(self.states[name], proposal)
+
+    def reset(self) -> None:
+        """Forget the stream; moments and columns stay."""
+        self.states = {name: memory.init_state() for name, memory, _ in self._slots}
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_layout", None)
+        return state
+
+    def _grow(self, new: Mapping[Hashable, float]) -> list[str]:
+        n_lags = self._n_lags - self._lags_in
+        columns = self.encoder.extend(new)
+        names = self.encoder.names
+        kinds = ["input"] * len(columns)
+        inputs = columns
+        if self._hidden is not None:
+            shown = [not self._hidden(name) for name in names]
+            fresh = shown[len(names) - len(columns) :]
+            kinds = ["input" if show else "hidden" for show in fresh]
+            inputs = [column for column, show in zip(columns, fresh, strict=True) if show]
+            shown = [True] * self._n_lags + shown
+            self._visible = None if all(shown) else np.flatnonzero(shown)
+        for memory in self.memories.values():
+            memory.add_inputs([*(f"lag:{i + 1}" for i in range(n_lags)), *inputs])
+        self.moments.append(len(columns))
+        self._lags_in = self._n_lags
+        self._layout = None
+        return ["lag"] * n_lags + kinds

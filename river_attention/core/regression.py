@@ -1,0 +1,136 @@
+"""The task of regression: how a label is read and trained."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+from .._validation import check_target
+from ..encoding import Encoded
+from ..layers import Retrieval
+from ..readout import Mixture, SingleReadout
+from .features import MemoryFeatures
+from .step import Evidence, Step
+from .target import Target
+
+Array = NDArray[np.float64]
+
+CONTEXT = ("anchor", "prediction")
+"""What is predicted when the readout says 0 (NaN before any label was known); what it said."""
+
+EXPERTS_CONTEXT = ("last", "mean")
+"""Last target and running mean in units of the readout, for readouts whose experts they are."""
+
+
+class Regression:
+    """Features, target and readout of a model that predicts numbers.
+
+    Parameters
+    ----------
+    features
+        Made with the context of this module.
+    target
+        Scale, lags and limits of the target.
+    readout
+        The experts.
+    detector
+        A drift detector, None for none.
+
+    Attributes
+    ----------
+    n_drifts
+        How often the detector fired.
+    """
+
+    check = staticmethod(check_target)
+
+    def __init__(
+        self,
+        features: MemoryFeatures,
+        target: Target,
+        readout: Mixture | SingleReadout,
+        detector: base.DriftDetector | None = None,
+    ) -> None:
+        self.features = features
+        self.target = target
+        self.readout = readout
+        self.detector = detector
+        self.n_drifts = 0
+
+    def propose(self, encoded: Encoded) -> Step:
+        """The step that an encoded x would make, and what the readout says of it."""
+        target, readout = self.target, self.readout
+        step = self.features.propose(encoded, target.lags, target.delta, readout.n_answers)
+        buffer, layout = step.evidence.buffer, step.evidence.layout
+        if "last" in layout:
+            buffer[layout["last"]], buffer[layout["mean"]] = target.in_units
+        buffer[layout["anchor"]] = math.nan if target.last is None else target.anchor
+        buffer[layout["prediction"]] = readout.predict(step.evidence)
+        return step
+
+    def value(self, evidence: Evidence) -> float:
+        """The prediction in units of the target."""
+        return self.target.restore(float(evidence["prediction"]))
+
+    def variance(self, evidence: Evidence) -> float:
+        """Variance of the prediction, at most 1e300."""
+        scale = self.target.scale
+        if scale > 0.0:
+            return min(scale * (scale * self.readout.variance(evidence)), 1e300)
+        return min(self.target.ignorance, 1e300)
+
+    def train(self, evidence: Evidence, y: float, w: float) -> None:
+        """Learn a label with what was seen then, in units of the scale of now."""
+        target, anchor = self.target, float(evidence["anchor"])
+        if target.scale == 0.0 or anchor != anchor:
+            return
+        r = target.residual(y, anchor)
+        # a user's detector may fail: before anything has changed
+        drifted = w > 0.0 and self._drifted(abs(r - float(evidence["prediction"])))
+        self.readout.update(evidence, r, w)
+        if w > 0.0:
+            self.features.learn(evidence, r)
+        if drifted:
+            self.n_drifts += 1
+            self.readout.reopen()
+
+    def join(self, y: float) -> None:
+        """A label becomes the past."""
+        self.target.update(y)
+
+    def commit(self, step: Step) -> None:
+        """Make a step the past."""
+        kinds = self.features.commit(step)
+        if kinds:
+            self.readout.extend(kinds)
+
+    def forget_stream(self) -> None:
+        """Forget memory and lags; keep scales, weights and shares."""
+        self.features.reset()
+        self.target.forget_stream()
+
+    def branch(self) -> Regression:
+        """A copy whose memory and target go their own way."""
+        branch = copy.copy(self)
+        branch.features, branch.target = self.features.branch(), self.target.branch()
+        return branch
+
+    def attention(self, step: Step) -> Array:
+        """What retrieval looks back to [metric, temperature, n]; see ``Retrieval.weights``."""
+        retrieval = self.features.memories.get("retrieved")
+        if not isinstance(retrieval, Retrieval):
+            return np.zeros((1, 1, 0))
+        state, proposal = self.features.states["retrieved"], step.transition.proposals["retrieved"]
+        return retrieval.weights(step.evidence["situation"], proposal, state)
+
+    def _drifted(self, error: float) -> bool:
+        detector: Any = self.detector
+        if detector is None:
+            return False
+        detector.update(error)
+        return detector.drift_detected

@@ -1,0 +1,261 @@
+"""The walk of a stream, the same for everything that has labels.
+
+A step is found or made, answered, trained, made the past; with late labels it waits in between.
+What a label is, how an answer is read and how one is trained is the task's (``core``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from river import proba
+
+from .._validation import check_seed, check_weight
+from ..config import ConfigMixin
+from ..core import Classification, Evidence, MemoryFeatures, Regression, Step
+from ..core.pending import PendingSteps
+from ..encoding import Encoded, clean
+from . import _frames
+
+
+def resolve_seed(seed: Any) -> int:
+    """A checked seed; a fresh one for None."""
+    checked = check_seed(seed)
+    return secrets.randbits(63) if checked is None else checked
+
+
+def normal(mean: float, variance: float) -> proba.Gaussian:
+    """A normal distribution, which river makes from data only."""
+    return proba.Gaussian._from_state(1, mean, variance, 0)
+
+
+class Stream(ConfigMixin):
+    """An estimator around ``MemoryFeatures``: shows their states, keeps a memo of the last step.
+
+    The memo is the work shared by a prediction and the update that follows. A prediction must not
+    change a model, so it is no part of what is saved, copied or compared.
+
+    Attributes
+    ----------
+    features_
+        Encoder, memories and running moments, for a look inside.
+    """
+
+    features_: MemoryFeatures
+    _memo: Step | None = None
+
+    @property
+    def state_(self) -> NDArray[Any] | None:
+        """State of the heads; None without heads."""
+        return self.features_.states.get("head")
+
+    @property
+    def bank_state_(self) -> NDArray[Any] | None:
+        """State of the memory bank; None without bank."""
+        return self.features_.states.get("bank")
+
+    def _encode(self, x: Mapping[Any, Any]) -> Encoded:
+        return self.features_.encoder.encode(x)
+
+    def _propose(self, encoded: Encoded) -> Step:
+        """The step that an encoded x would make; changes nothing."""
+        raise NotImplementedError
+
+    def _step(self, x: Mapping[Any, Any]) -> Step:
+        """The step that x would make: that of the memo if it was made of the same values."""
+        encoded = self._encode(x)
+        memo = self._memo
+        if memo is not None and memo.key == encoded.values.tobytes():
+            # new features have no column yet: the same step, but they enter with this commit
+            memo.transition.encoded = encoded
+            return memo
+        self._memo = step = self._propose(encoded)
+        return step
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_memo", None)
+        return state
+
+
+class Blocks:
+    """The rows of a data frame, for an estimator that knows single rows."""
+
+    def predict_one(self, x: dict[Any, Any]) -> Any:
+        """The prediction if x came next."""
+        raise NotImplementedError
+
+    def _foresee(self, x: Mapping[Any, Any]) -> Any:
+        """The prediction if x came next; pure."""
+        raise NotImplementedError
+
+    def _check(self, y: Any) -> Any:
+        """A label that was checked; raises what is wrong with it."""
+        raise NotImplementedError
+
+    def _learn(self, x: Mapping[Any, Any], y: Any, w: float) -> None:
+        """Learn one sample that was checked."""
+        raise NotImplementedError
+
+    _to_series: Callable[[list[Any], Any], Any] = staticmethod(_frames.to_series)
+
+    def _checked(self, X: Any, y: Any, w: Any) -> list[tuple[dict[Any, float], Any, float]]:
+        """The rows of a block, all of them checked before the first is learned."""
+        batch = [clean(row) for row in _frames.rows(X)]
+        labels = [self._check(value) for value in _frames.labels(y, len(batch))]
+        return list(zip(batch, labels, _frames.weights(w, len(batch)), strict=True))
+
+    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
+        """Learn the rows of a data frame one after the other, after all have been checked.
+
+        Parameters
+        ----------
+        X
+            A data frame of features, in the order of time.
+        y
+            A series of labels.
+        w
+            One sample weight for all rows, or one for each.
+        """
+        for x, label, weight in self._checked(X, y, w):
+            self._learn(x, label, weight)
+
+    def predict_many(self, X: Any) -> Any:
+        """A prediction for every row of a data frame, each as if that row came next."""
+        return self._to_series([self._foresee(row) for row in _frames.rows(X)], X)
+
+    def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
+        """Test, then train: every row is predicted, then learned. Returns the predictions."""
+        predictions = []
+        for x, label, weight in self._checked(X, y, w):
+            predictions.append(self.predict_one(x))
+            self._learn(x, label, weight)
+        return self._to_series(predictions, X)
+
+
+class LabelledStream(Stream, Blocks):
+    """A stream with labels, which may come late; see the module.
+
+    Attributes
+    ----------
+    task_
+        Features, target and readout, for a look inside.
+    """
+
+    advance_on: str
+    task_: Regression | Classification
+
+    def _begin(self, task: Regression | Classification) -> None:
+        """The state before the first step."""
+        self.task_ = task
+        self._pending = PendingSteps()
+        self._memo = None
+        self.n_unmatched_ = 0
+
+    @property
+    def features_(self) -> MemoryFeatures:  # type: ignore[override]
+        """Encoder, memories and running moments, for a look inside."""
+        return self.task_.features
+
+    @property
+    def expert_weights_(self) -> dict[str, float]:
+        """Share of each expert in the prediction."""
+        return self.task_.readout.weights()
+
+    @property
+    def expert_losses_(self) -> dict[str, float]:
+        """Running mean of the loss of each expert."""
+        return self.task_.readout.losses()
+
+    @property
+    def n_pending_(self) -> int:
+        """Steps that were seen and wait for their label."""
+        return len(self._pending)
+
+    @property
+    def n_dropped_(self) -> int:
+        """Steps that were dropped because too many waited."""
+        return self._pending.n_dropped
+
+    def _propose(self, encoded: Encoded) -> Step:
+        return self.task_.propose(encoded)
+
+    def _check(self, y: Any) -> Any:
+        return self.task_.check(y)
+
+    def _foresee(self, x: Mapping[Any, Any]) -> Any:
+        return self.task_.value(self._step(x).evidence)
+
+    def _see(
+        self, x: Mapping[Any, Any], key: Hashable | None, read: Callable[[Evidence], Any]
+    ) -> Any:
+        """Answer for x; where labels come late time advances, and the evidence waits."""
+        step = self._step(x)
+        answer = read(step.evidence)
+        if self.advance_on == "predict":
+            waits_under = self._key(step.transition.encoded, key)
+            self._commit(step)
+            self._pending.add(waits_under, step.evidence)
+        return answer
+
+    def _key(self, encoded: Encoded, key: Hashable | None) -> Hashable:
+        """What a step waits under: the key that was given, else what x means."""
+        if key is None:
+            return ("x", self.features_.signature(encoded))
+        hash(key)
+        return ("key", key)
+
+    def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
+        if self.advance_on == "learn":
+            step = self._step(x)
+            self.task_.train(step.evidence, y, w)
+            self._commit(step)
+        else:
+            self.task_.train(self._find(x, key), y, w)
+            self._memo = None
+        self.task_.join(y)
+
+    def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Evidence:
+        """What waits for the label of x; if nothing does, what x would be now."""
+        evidence: Evidence | None = self._pending.pop(self._key(self._encode(x), key))
+        if evidence is None:
+            evidence = self._step(x).evidence
+            self.n_unmatched_ += 1
+        return evidence
+
+    def _commit(self, step: Step) -> None:
+        self.task_.commit(step)
+        self._memo = None
+
+    def learn_one(
+        self, x: dict[Any, Any], y: Any, w: float = 1.0, key: Hashable | None = None
+    ) -> None:
+        """Learn one sample; time advances by one step, unless it did when x was seen.
+
+        Parameters
+        ----------
+        x
+            Features.
+        y
+            Label: a finite number for a regressor; for a classifier anything hashable but None and
+            NaN. When a label is missing, call ``advance_one(x)``.
+        w
+            Sample weight. With 0 time advances and the past fades, the label joins what is known
+            of the past, but it trains nothing.
+        key
+            What ``predict_one`` was given; with ``advance_on="predict"`` only.
+        """
+        self._learn(x, self._check(y), check_weight(w), key)
+
+    def advance_one(self, x: dict[Any, Any]) -> None:
+        """Time passes without a label: the memory takes x in, nothing is trained, lags stay."""
+        self._commit(self._step(x))
+
+    def reset_state(self) -> None:
+        """Forget the stream (memory, lags), keep what was learned (scales, weights)."""
+        self.task_.forget_stream()
+        self._pending.clear()
+        self._memo = None

@@ -1,0 +1,244 @@
+r"""Readouts for numbers: a mixture that trusts whoever predicted best lately, or one expert alone.
+
+.. math::
+
+    \hat r = \sum_k p_k \hat r_k, \qquad
+    p_k \leftarrow (1 - \alpha)\, \frac{p_k e^{-\eta\, \ell_k}}{\sum_j p_j e^{-\eta\, \ell_j}}
+                  + \frac{\alpha}{K}, \qquad
+    \ell_k = \min(|r - \hat r_k| / s,\ 10)
+
+Exponential weighting with fixed share: η = 0.3, α = 0.005, weights uniform at first, s the running
+mean of the mixture's own absolute error (each winsorised at 4s after 20 samples while s > 0, or one
+level shift would make the mixture deaf). Where even the nearest expert is more than 10 s off for
+the fourth time in a row, as in exponential growth that s cannot follow, the median of their errors
+takes the place of s: else all losses would be 10, and nobody would be trusted more than another.
+The experts are persistence, the running mean, recursive
+least squares on the skip features (λ and a faster 1 - 5(1 - λ)), on all features and on long lags,
+for every λ, and the six reads of retrieval. All errors are in units of the readout.
+
+Herbster, Warmuth 1998, *Tracking the best expert*; ``shares.py`` has the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..moments import Limit
+from .pool import Expert, ExpertPool, faster_factor, padded
+from .rls import LEAK, RecursiveLeastSquares
+from .robust import SQUARE_LIMIT, NoiseVariance, RobustMean
+
+Array = NDArray[np.float64]
+
+ETA = 0.3
+ETA_LATE = 0.1
+"""η where labels come late: they are noisier news of who is right."""
+PRIOR = 0.1
+PRIOR_MEMORY = 0.01
+PRIOR_SKIP = 0.03
+FASTER = 5.0
+_LARGEST_LOSS = 10.0
+_LARGEST_WEIGHT = 1e6
+_PATIENCE = 3
+_LIMIT = Limit(SQUARE_LIMIT)
+
+
+class Linear:
+    """Recursive least squares as an expert.
+
+    Parameters
+    ----------
+    forgetting_factor, huber
+        Those of the recursive least squares.
+    prior
+        Prior variances of the features to begin with.
+    late_prior
+        Prior variance of the features that come later.
+    """
+
+    def __init__(
+        self, forgetting_factor: float, prior: Array, late_prior: float, huber: bool
+    ) -> None:
+        self.rls = RecursiveLeastSquares(forgetting_factor, prior, leak=LEAK, huber=huber)
+        self._late_prior = late_prior
+
+    def extend(self, kinds: Sequence[str]) -> None:
+        """Append features."""
+        self.rls.extend(np.full(len(kinds), self._late_prior))
+
+    def update(self, phi: Array, r: float, w: float) -> None:
+        """Learn a label; features that came after ``phi`` was made are 0."""
+        rls = self.rls
+        n = rls.n_features
+        rls.update(phi if len(phi) == n else padded(phi, n), r, w)
+
+
+def experts(
+    n_memory: int,
+    n_long: int,
+    reads: Sequence[str],
+    forgetting_factors: Sequence[float],
+    delta: float | None,
+    huber: bool,
+) -> Iterator[Expert]:
+    """The rows of the mixture.
+
+    Parameters
+    ----------
+    n_memory
+        Number of memory features, which come first among all features; without any there are no
+        experts on all features.
+    n_long
+        Number of long lags; 0 means no experts on them.
+    reads
+        Names of the reads of retrieval.
+    forgetting_factors
+        λ of the linear experts: a set of them for every λ.
+    delta
+        Prior variance of all weights; None means 0.1.
+    huber
+        That of the recursive least squares.
+    """
+    variance = PRIOR if delta is None else delta
+
+    def linear(part: str, n_features: int, factor: float) -> Expert:
+        learner = Linear(factor, np.full(n_features, variance), variance, huber)
+        return Expert(f"{part} {factor:.12g}", part, learner)
+
+    yield Expert("persistence", "last")
+    yield Expert("mean", "mean")
+    for factor in forgetting_factors:
+        yield linear("skip", 1, factor)
+        faster = faster_factor(factor, FASTER)
+        if faster < factor:
+            yield linear("skip", 1, faster)
+        if n_memory:
+            yield linear("full", n_memory + 1, factor)
+        if n_long:
+            yield linear("long", n_long + 1, factor)
+    for i, name in enumerate(reads):
+        yield Expert(f"retrieval {name}", f"retrieved {i}")
+
+
+class Mixture(ExpertPool):
+    """The mixture; see the module for the equations.
+
+    Parameters
+    ----------
+    rows
+        The experts, see :func:`experts`.
+    eta
+        η.
+    """
+
+    def __init__(self, rows: Iterator[Expert], eta: float = ETA) -> None:
+        super().__init__(rows)
+        self.eta = eta
+        self.n_answers = len(self.experts)
+        self.noise = NoiseVariance()
+        self.scale = RobustMean()
+        # rows in a row in which every expert was far off
+        self._n_far = 0
+
+    def predict(self, evidence: Any) -> float:
+        """The prediction; the answers of all experts [K] join the evidence."""
+        buffer, layout = evidence.buffer, evidence.layout
+        answers = buffer[layout["answers"]]
+        answers[:] = [
+            buffer[layout[part]] if learner is None else learner.rls.predict(buffer[layout[part]])
+            for _, part, learner in self.experts
+        ]
+        _LIMIT.apply(answers)
+        return float(self.shares.dot(answers))
+
+    def variance(self, evidence: Any) -> float:
+        """Variance of the predictive distribution: σ² (1 + Σ p_k φ'P_k φ).
+
+        σ² is the variance of the mixture's own errors, which hold the noise and the disagreement of
+        its experts as they partly cancel; the rest is the uncertainty of their weights.
+        """
+        spread = sum(
+            share * expert.learner.rls.spread(evidence[expert.part])
+            for share, expert in zip(self.shares.tolist(), self.experts, strict=True)
+            if expert.learner is not None
+        )
+        return self.noise.value * (1.0 + spread)
+
+    def update(self, evidence: Any, r: float, w: float) -> None:
+        """Learn a label, given what the experts predicted for it."""
+        buffer, layout = evidence.buffer, evidence.layout
+        for _, part, learner in self.experts:
+            if learner is not None:
+                learner.update(buffer[layout[part]], r, w)
+        if w > 0.0:
+            answers = buffer[layout["answers"]]
+            errors = np.abs(answers - r)
+            size = abs(float(self.shares.dot(answers)) - r)
+            self.noise.update(size)
+            scale = self.scale.value
+            if scale > 0.0:
+                self._n_far = self._n_far + 1 if errors.min() > _LARGEST_LOSS * scale else 0
+                if self._n_far > _PATIENCE:
+                    scale = float(np.median(errors))
+                losses = np.minimum(errors, _LARGEST_LOSS * scale) / scale
+                weighted = np.minimum(losses * min(w, _LARGEST_WEIGHT), _LARGEST_LOSS)
+                self.learn_shares(losses, weighted, self.eta)
+            self.scale.update(size)
+
+    def reopen(self) -> None:
+        """Trust all experts alike again and let them learn quickly, after a drift."""
+        self.trust_alike()
+        for rls in self.least_squares.values():
+            rls.reopen()
+
+
+class SingleReadout(ExpertPool):
+    """Recursive least squares on all features alone, several times cheaper than the mixture.
+
+    Parameters
+    ----------
+    n_memory
+        Number of memory features, which come first.
+    forgetting_factor, huber
+        Those of the recursive least squares.
+    delta
+        Prior variance of all weights; None means 0.01 for memory features and 0.03 for the others.
+    """
+
+    n_answers = 0
+
+    def __init__(
+        self, n_memory: int, forgetting_factor: float, delta: float | None, huber: bool
+    ) -> None:
+        skip = PRIOR_SKIP if delta is None else delta
+        prior = np.full(n_memory + 1, PRIOR_MEMORY if delta is None else delta)
+        prior[-1] = skip
+        super().__init__([Expert("rls", "full", Linear(forgetting_factor, prior, skip, huber))])
+        self.rls = self.experts[0].learner.rls
+        self.noise = NoiseVariance()
+
+    def predict(self, evidence: Any) -> float:
+        """The prediction."""
+        return min(max(self.rls.predict(evidence["full"]), -SQUARE_LIMIT), SQUARE_LIMIT)
+
+    def variance(self, evidence: Any) -> float:
+        """Variance of the predictive distribution."""
+        return self.noise.value * (1.0 + self.rls.spread(evidence["full"]))
+
+    def update(self, evidence: Any, r: float, w: float) -> None:
+        """Learn a label, given what was predicted for it."""
+        self.experts[0].learner.update(evidence["full"], r, w)
+        if w > 0.0:
+            self.noise.update(r - float(evidence["prediction"]))
+
+    def reopen(self) -> None:
+        """Get ready to learn quickly again, after a drift."""
+        self.rls.reopen()
+
+    def losses(self) -> dict[str, float]:
+        """Root of the running mean of squared errors."""
+        return {"rls": float(np.sqrt(self.noise.value))}

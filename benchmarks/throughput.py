@@ -5,7 +5,7 @@ each is compared with the reference of the same round: on a machine whose speed 
 hold still where the times do not.
 
 Every attention mode runs with 4 heads of d_key 4 and d_value 4, six lags and one RLS, without
-memory bank and retrieval.
+memory bank and retrieval; the fast settings are "gla" without lags.
 
     python benchmarks/throughput.py [--rounds 40] [--steps 500] [--features 10] [--profile]
                                     [--json FILE]
@@ -33,6 +33,9 @@ from river_attention.modes import NAMED, DeltaProduct
 
 HEADS_ONLY: dict[str, Any] = {"memory": 0, "window": 0, "long_lags": 0, "readout": "rls"}
 
+FAST: dict[str, Any] = {"mode": "gla", "n_lags": 0, **HEADS_ONLY}
+"""The fast settings: the memory alone, one RLS behind it."""
+
 REFERENCE = "river StandardScaler | LinearRegression"
 
 Model = base.Regressor | compose.Pipeline
@@ -44,6 +47,7 @@ def build_models() -> dict[str, Model]:
     return {
         REFERENCE: preprocessing.StandardScaler() | linear_model.LinearRegression(),
         "StreamingAttentionRegressor()": StreamingAttentionRegressor(),
+        "fast settings": StreamingAttentionRegressor(**FAST),
         "RLSRegressor()": RLSRegressor(),
         'StreamingAttentionRegressor(readout="rls")': StreamingAttentionRegressor(readout="rls"),
         "StreamingAttentionRegressor(window=0)": StreamingAttentionRegressor(window=0),

@@ -191,6 +191,9 @@ class RunningMoments:
     divisor
         Running deviations [n]; ``inf`` for a column that was constant so far (or never seen), so
         that dividing by it gives 0.
+    count
+        Number of values that each column had [n]; it stands still once all had so many that their
+        number no longer matters.
 
     Examples
     --------
@@ -208,7 +211,7 @@ class RunningMoments:
         self.mean = np.zeros(n_columns)
         self.divisor = np.full(n_columns, np.inf)
         self._variance = np.zeros(n_columns)
-        self._count = np.zeros(n_columns)
+        self.count = np.zeros(n_columns)
         self._floor = ForgettingRate(n_columns)
         # a lower bound on the counts
         self._fewest = 0
@@ -219,11 +222,11 @@ class RunningMoments:
         self.mean = np.concatenate([self.mean, np.zeros(n_columns)])
         self.divisor = np.concatenate([self.divisor, np.full(n_columns, np.inf)])
         self._variance = np.concatenate([self._variance, np.zeros(n_columns)])
-        self._count = np.concatenate([self._count, np.zeros(n_columns)])
+        self.count = np.concatenate([self.count, np.zeros(n_columns)])
         self._floor.append(n_columns)
         if n_columns:
             # counts stand still while they do not matter
-            self._count[: len(self._count) - n_columns] += max(self._fewest - _SETTLED, 0)
+            self.count[: len(self.count) - n_columns] += max(self._fewest - _SETTLED, 0)
             self._fewest = 0
             self._some_constant = True
 
@@ -239,21 +242,21 @@ class RunningMoments:
                 # every column has so many values that their number no longer matters
                 rate = self._floor.rate
             else:
-                self._count += 1.0
-                rate = np.maximum(1.0 / self._count, self._floor.rate)
+                self.count += 1.0
+                rate = np.maximum(1.0 / self.count, self._floor.rate)
         else:
             present = values == values
             values = np.where(present, values, self.mean)
             if self._fewest <= _SETTLED:
-                self._count += present
-                self._fewest = int(self._count.min())
-            rate = np.maximum(1.0 / np.maximum(self._count, 1.0), self._floor.rate) * present
+                self.count += present
+                self._fewest = int(self.count.min())
+            rate = np.maximum(1.0 / np.maximum(self.count, 1.0), self._floor.rate) * present
         delta = values - self.mean
         far = delta / self.divisor
         if not ddot(far, far) <= FARTHEST * FARTHEST:
-            bound = np.where(self._count < WARMUP, np.inf, FARTHEST * self.divisor)
+            bound = np.where(self.count < WARMUP, np.inf, FARTHEST * self.divisor)
             delta = np.minimum(np.maximum(delta, -bound), bound)
-        self._floor.update(delta, self.mean, self._variance, self._count, present)
+        self._floor.update(delta, self.mean, self._variance, self.count, present)
         self.mean, self._variance = update_moments(self.mean, self._variance, delta, rate)
         divisor = np.sqrt(self._variance)
         if self._some_constant:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from river import base
 
-from river_attention import AttentionTransformer, RLSRegressor, StreamingAttentionRegressor
+import river_attention
 
 settings.register_profile(
     "reproducible",
@@ -24,41 +27,74 @@ settings.register_profile(
 settings.load_profile("reproducible")
 
 
-def _settings(*classes: type) -> list[Any]:
+ESTIMATORS = [
+    item
+    for item in map(vars(river_attention).get, river_attention.__all__)
+    if isinstance(item, type) and issubclass(item, base.Estimator)
+]
+"""Every estimator of the package; a new one joins by being exported."""
+
+
+def _settings(suits: Callable[[Any], bool] = lambda model: True) -> list[Any]:
     return [
         pytest.param(
             functools.partial(cls, **params),
             id="-".join([cls.__name__, *(f"{name}={value}" for name, value in params.items())]),
         )
-        for cls in classes
+        for cls in ESTIMATORS
         for params in cls._unit_test_params()
+        if suits(cls(**params))
     ]
 
 
-@pytest.fixture(
-    scope="session",
-    params=_settings(StreamingAttentionRegressor, AttentionTransformer, RLSRegressor),
-)
+@pytest.fixture(scope="session", params=ESTIMATORS)
+def estimator(request):
+    """The class of an estimator."""
+    return request.param
+
+
+def _remembers(model: Any) -> bool:
+    states = [getattr(model, name, None) for name in ("state_", "bank_state_")]
+    return any(state is not None for state in states)
+
+
+@pytest.fixture(scope="session", params=_settings())
 def make(request):
     """Makes an estimator: every class with every one of its test settings."""
     return request.param
 
 
-@pytest.fixture(scope="session", params=_settings(StreamingAttentionRegressor, RLSRegressor))
+@pytest.fixture(scope="session", params=_settings(lambda model: hasattr(model, "learn_many")))
+def make_for_blocks(request):
+    """Makes an estimator that learns blocks of rows."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=_settings(lambda model: isinstance(model, base.Regressor)))
 def make_regressor(request):
     """Makes a regressor."""
     return request.param
 
 
-@pytest.fixture(
-    scope="session", params=_settings(StreamingAttentionRegressor, AttentionTransformer)
-)
+@pytest.fixture(scope="session", params=_settings(lambda model: hasattr(model, "predict_many")))
+def make_weighted(request):
+    """Makes an estimator that learns rows with weights and predicts blocks of them."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=_settings(lambda model: hasattr(model, "advance_one")))
+def make_labelled(request):
+    """Makes an estimator whose labels may come late or never."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=_settings(_remembers))
 def make_memory(request):
     """Makes an estimator with a recurrent state."""
     return request.param
 
 
-@pytest.fixture(scope="session", params=_settings(StreamingAttentionRegressor))
+@pytest.fixture(scope="session", params=_settings(lambda model: hasattr(model, "rollout")))
 def make_attention(request):
     """Makes a regressor with a recurrent state."""
     return request.param
@@ -86,6 +122,10 @@ def stream():
 
 
 def _answer(model: Any, x: dict[Any, Any]) -> list[float]:
+    if hasattr(model, "forecast"):
+        return model.forecast(2, [x, x])
+    if hasattr(model, "predict_proba_one"):
+        return list(model.predict_proba_one(x).values())
     if hasattr(model, "predict_one"):
         return [model.predict_one(x)]
     return list(model.transform_one(x).values())
@@ -97,9 +137,34 @@ def answer():
     return _answer
 
 
+def _label(model: Any, y: Any) -> Any:
+    return f"class {math.floor(y) % 3}" if isinstance(model, base.Classifier) else y
+
+
+@pytest.fixture(scope="session")
+def label():
+    """The label that any kind of model learns where a regressor would learn y."""
+    return _label
+
+
+def _learn(model: Any, x: dict[Any, Any], y: Any, w: float | None = None) -> None:
+    if hasattr(model, "forecast"):
+        model.learn_one(y, x)
+    elif w is None or not hasattr(model, "predict_one"):
+        model.learn_one(x, _label(model, y))
+    else:
+        model.learn_one(x, _label(model, y), w)
+
+
+@pytest.fixture(scope="session")
+def learn():
+    """Lets any kind of model learn a row, with a weight if it takes any."""
+    return _learn
+
+
 def _train(model: Any, rows: list[tuple[dict[Any, Any], float]]) -> Any:
     for x, y in rows:
-        model.learn_one(x, y)
+        _learn(model, x, y)
     return model
 
 

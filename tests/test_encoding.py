@@ -68,15 +68,15 @@ NAMES = ["a", "b", "B", 1, "1", ("a", 1), 2.5, None]
 
 @given(order=st.permutations(NAMES), late=st.sets(st.sampled_from(NAMES)))
 def test_answers_are_the_same_bits_whatever_the_order_of_keys(
-    make, answer, fingerprint, order, late
+    make, answer, fingerprint, order, late, learn
 ):
     sorted_keys, shuffled_keys = make(), make()
     for t in range(8):
         x = {name: math.sin(i + t) for i, name in enumerate(NAMES) if t > 3 or name not in late}
         shuffled = {name: x[name] for name in order if name in x}
         assert answer(sorted_keys, x) == answer(shuffled_keys, shuffled)
-        sorted_keys.learn_one(x, float(t % 3))
-        shuffled_keys.learn_one(shuffled, float(t % 3))
+        learn(sorted_keys, x, float(t % 3))
+        learn(shuffled_keys, shuffled, float(t % 3))
 
 
 @given(order=st.permutations(NAMES))
@@ -86,14 +86,14 @@ def test_new_names_of_one_dict_enter_in_canonical_order(order):
     assert encoder.names == sorted(NAMES, key=canonical_name)
 
 
-def test_a_name_made_by_a_date_and_given_as_well_does_not_depend_on_the_order(make, answer):
+def test_a_name_made_by_a_date_and_given_as_well_does_not_depend_on_the_order(make, answer, learn):
     when = dt.datetime(2024, 5, 17, 6)
     answers = []
     for names in (["t", "t_hour_sin"], ["t_hour_sin", "t"]):
         model = make()
         for i in range(8):
             x = {"t": when + dt.timedelta(hours=i), "t_hour_sin": 5.0 * i}
-            model.learn_one({name: x[name] for name in names}, float(i % 3))
+            learn(model, {name: x[name] for name in names}, float(i % 3))
         answers.append(answer(model, {name: x[name] for name in names}))
     assert answers[0] == answers[1]
 
@@ -116,10 +116,10 @@ def gains(label, layer):
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_the_column_of_a_feature_does_not_depend_on_when_it_came(make_memory, first):
+def test_the_column_of_a_feature_does_not_depend_on_when_it_came(make_memory, first, learn):
     model = make_memory()
-    model.learn_one({first: 1.0}, 1.0)
-    model.learn_one({"a": 1.0, "b": 2.0}, 2.0)
+    learn(model, {first: 1.0}, 1.0)
+    learn(model, {"a": 1.0, "b": 2.0}, 2.0)
     names = model.features_.encoder.names
     layers = drawn_layers(model)
     assert layers
@@ -224,7 +224,8 @@ def test_different_keys_have_different_canonical_names():
 
 def test_different_keys_are_different_features(make, train):
     model = train(make(), [(dict.fromkeys(DIFFERENT, 1.0), 1.0)])
-    encoder = model.encoder_ if hasattr(model, "encoder_") else model.features_.encoder
+    inner = getattr(model, "regressor_", model)
+    encoder = inner.encoder_ if hasattr(inner, "encoder_") else inner.features_.encoder
     assert len(encoder) == len(DIFFERENT)
 
 
@@ -335,12 +336,12 @@ def test_the_cycles_close():
     ],
 )
 def test_a_model_told_the_time_equals_one_told_its_features(
-    make, train, answer, fingerprint, times
+    make, train, answer, fingerprint, times, learn
 ):
     rows = [({"when": t, 7: t, "a": float(i % 4)}, math.sin(i)) for i, t in enumerate(times)]
     told, prepared = make(), make()
     for x, y in rows:
         assert answer(told, x) == answer(prepared, calendar_features(x))
-        told.learn_one(x, y)
-        prepared.learn_one(calendar_features(x), y)
+        learn(told, x, y)
+        learn(prepared, calendar_features(x), y)
     assert fingerprint(told) == fingerprint(prepared)

@@ -318,7 +318,9 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
         return self._noise[0].n
 
     def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
-        return {} if x is None else clean(x)
+        """The features that are known, checked; what is missing is absent."""
+        known = {} if x is None else clean(x)
+        return {name: value for name, value in known.items() if value == value}
 
     def _score(self) -> None:
         """Let the experts forecast what waits, as seen from before, and move the shares."""

@@ -9,7 +9,7 @@ import pytest
 
 from river_attention import functional as F
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 
 # operation -> (function, arguments by the names of the files, initial state, final state)
 PLAIN = {"initial": ("initial_state",), "final": ("final_state",)}

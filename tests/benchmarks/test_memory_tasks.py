@@ -12,7 +12,7 @@ import pytest
 
 from river_attention.modes import NAMED
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def load(path):

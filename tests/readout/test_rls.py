@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from river_attention import RLSRegressor
 from river_attention.readout import RecursiveLeastSquares
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 
 
 def problem(n_rows=120, n_features=4, seed=0):

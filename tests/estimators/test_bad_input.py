@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import math
 import pickle
 import re
@@ -128,15 +129,15 @@ def nothing_warns():
 
 @pytest.mark.parametrize("value", table(MISSING))
 def test_every_spelling_of_missing_means_the_feature_is_absent(
-    make, stream, train, answer, fingerprint, value
+    make, stream, train, answer, fingerprint, value, learn
 ):
     spelled, absent = train(make(), stream()[:20]), train(make(), stream()[:20])
     for x, y in stream(seed=1)[:10]:
         without = {name: number for name, number in x.items() if name != "b"}
         with_it = without | {"b": value}
         assert answer(spelled, with_it) == answer(absent, without)
-        spelled.learn_one(with_it, y)
-        absent.learn_one(without, y)
+        learn(spelled, with_it, y)
+        learn(absent, without, y)
     assert fingerprint(spelled) == fingerprint(absent)
 
 
@@ -152,15 +153,15 @@ def test_a_feature_that_was_only_ever_missing_is_unknown(make, train, fingerprin
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_feature_beyond_the_limit_counts_as_the_limit(
-    make, stream, train, answer, fingerprint, value, sign
+    make, stream, train, answer, fingerprint, value, sign, learn
 ):
     beyond, limited = train(make(), stream()[:20]), train(make(), stream()[:20])
     x = {"a": 9.0, "b": sign * value, "new": sign * value}
     x_limited = {"a": 9.0, "b": sign * LIMIT, "new": sign * LIMIT}
     for _ in range(2):
         assert answer(beyond, x) == answer(limited, x_limited)
-        beyond.learn_one(x, 50.0)
-        limited.learn_one(x_limited, 50.0)
+        learn(beyond, x, 50.0)
+        learn(limited, x_limited, 50.0)
     assert fingerprint(beyond) == fingerprint(limited)
 
 
@@ -183,14 +184,14 @@ def test_a_target_beyond_the_limit_counts_as_the_limit(
         *(np.float16, np.float32, np.float64, np.longdouble),
     ],
 )
-def test_numbers_of_every_kind_are_numbers(make, train, answer, fingerprint, kind):
+def test_numbers_of_every_kind_are_numbers(make, train, answer, fingerprint, kind, learn):
     floats, others = make(), make()
     for i in range(12):
         value = (i // 2) % 2
         x, x_other = {"a": float(value), "b": 2.0}, {"a": kind(value), "b": 2.0}
         assert answer(others, x_other) == answer(floats, x)
-        floats.learn_one(x, float(i))
-        others.learn_one(x_other, kind(i) if kind not in (bool, np.bool_) else float(i))
+        learn(floats, x, float(i))
+        learn(others, x_other, kind(i) if kind not in (bool, np.bool_) else float(i))
     assert fingerprint(others) == fingerprint(floats)
 
 
@@ -199,11 +200,13 @@ def test_numbers_of_every_kind_are_numbers(make, train, answer, fingerprint, kin
 
 @pytest.mark.parametrize("value", table(BAD_VALUES))
 @pytest.mark.parametrize("name", ["b", "never seen", 7])
-def test_a_feature_that_is_no_number_is_refused_by_name(make, stream, train, answer, value, name):
+def test_a_feature_that_is_no_number_is_refused_by_name(
+    make, stream, train, answer, value, name, learn
+):
     model = train(make(), stream()[:20])
     before = pickle.dumps(model)
     x = {"a": 9.0, name: value}
-    for refused in (lambda: model.learn_one(x, 50.0), lambda: answer(model, x)):
+    for refused in (lambda: learn(model, x, 50.0), lambda: answer(model, x)):
         with pytest.raises(TypeError, match=rf"{name!r}.*OneHotEncoder"):
             refused()
         assert pickle.dumps(model) == before
@@ -213,11 +216,13 @@ def test_a_feature_that_is_no_number_is_refused_by_name(make, stream, train, ans
     "name", [Unprintable(), ("a", Unprintable()), frozenset([object()]), double]
 )
 @pytest.mark.parametrize("value", [1.0, None])
-def test_a_feature_known_by_its_address_only_is_refused(make, stream, train, answer, name, value):
+def test_a_feature_known_by_its_address_only_is_refused(
+    make, stream, train, answer, name, value, learn
+):
     model = train(make(), stream()[:20])
     before = pickle.dumps(model)
     for refused in (
-        lambda: model.learn_one({"a": 9.0, name: value}, 50.0),
+        lambda: learn(model, {"a": 9.0, name: value}, 50.0),
         lambda: answer(model, {"a": 9.0, name: value}),
     ):
         with pytest.raises(TypeError, match="address"):
@@ -225,15 +230,29 @@ def test_a_feature_known_by_its_address_only_is_refused(make, stream, train, ans
         assert pickle.dumps(model) == before
 
 
-@pytest.mark.parametrize(
-    "x", [None, 3.0, "ab", [1.0, 2.0], (1.0, 2.0), {0, 1}, np.ones(2), pd.Series([1.0, 2.0])]
-)
+NO_DICTS = [3.0, "ab", [1.0, 2.0], (1.0, 2.0), {0, 1}, np.ones(2), pd.Series([1.0, 2.0])]
+
+
+@pytest.mark.parametrize("x", NO_DICTS)
 @pytest.mark.parametrize("names", [("a", "b"), (0, 1), ()])
-def test_x_has_to_be_a_dict(make, train, answer, x, names):
+def test_x_has_to_be_a_dict(make, train, answer, x, names, learn):
     rows = [({name: float(i) for name in names}, float(i)) for i in range(5)]
     model = train(make(), rows)
     before = pickle.dumps(model)
-    for refused in (lambda: model.learn_one(x, 50.0), lambda: answer(model, x)):
+    for refused in (lambda: learn(model, x, 50.0), lambda: answer(model, x)):
+        with pytest.raises(TypeError, match="dict"):
+            refused()
+        assert pickle.dumps(model) == before
+
+
+def test_x_may_be_none_where_features_ahead_need_not_be_known_only(make, train, answer, learn):
+    model = train(make(), [({"a": float(i)}, float(i)) for i in range(5)])
+    before = pickle.dumps(model)
+    if hasattr(model, "forecast"):
+        assert answer(model, None) == answer(model, {})
+        learn(model, None, 50.0)
+        return
+    for refused in (lambda: learn(model, None, 50.0), lambda: answer(model, None)):
         with pytest.raises(TypeError, match="dict"):
             refused()
         assert pickle.dumps(model) == before
@@ -268,9 +287,9 @@ def test_a_bad_weight_is_refused_by_name(make_regressor, stream, train, w):
 
 @pytest.mark.parametrize("value", table(BAD_VALUES))
 def test_a_bad_feature_in_the_last_row_of_a_block_leaves_the_model_as_it_was(
-    make, stream, train, value
+    make_for_blocks, stream, train, value
 ):
-    model = train(make(), stream()[:20])
+    model = train(make_for_blocks(), stream()[:20])
     before = pickle.dumps(model)
     X = pd.DataFrame({"a": [1.0, 2.0, 3.0], "z": pd.Series([1.0, 2.0, None], dtype=object)})
     X.at[2, "z"] = value
@@ -342,6 +361,25 @@ BAD_PARAMETERS = [
     for name, values in names.items()
     for value in values
 ]
+
+
+def test_a_size_beyond_any_memory_is_refused_with_its_name(estimator):
+    parameters = inspect.signature(estimator).parameters.values()
+    sizes = [p.name for p in parameters if type(p.default) is int and p.name != "seed"]
+    for name in sizes + (["season"] if hasattr(estimator, "forecast") else []):
+        for value in (10**9, 10**30):
+            with pytest.raises(ValueError, match=rf"\b{name}={value}\b"):
+                estimator(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "factors", [(0.9, 2.0), (0.9, math.nan), (0.0,), (), (0.9, "a"), (0.9,) * 2]
+)
+def test_bad_forgetting_factors_are_refused_with_all_of_them(estimator, factors):
+    if "forgetting_factor" not in inspect.signature(estimator).parameters:
+        return  # it has no readout
+    with pytest.raises(ValueError, match=re.escape(f"forgetting_factor={factors!r}")):
+        estimator(forgetting_factor=factors)
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), BAD_PARAMETERS)
@@ -440,45 +478,43 @@ wild_streams = st.lists(keys, min_size=1, max_size=4).flatmap(
 )
 
 
-def assert_answers_stay_finite(model, answer, rows):
+def assert_answers_stay_finite(model, answer, learn, rows):
     for x, y, w in rows:
         assert np.isfinite(answer(model, x)).all()
-        if isinstance(model, AttentionTransformer):
-            model.learn_one(x, y)
-        else:
-            model.learn_one(x, y, w)
+        learn(model, x, y, w)
         assert np.isfinite(answer(model, x)).all()
         assert np.isfinite(answer(model, {})).all()
 
 
 @given(rows=wild_streams)
 @settings(max_examples=20)
-def test_no_answer_is_nan_or_infinite_and_nothing_overflows(make, answer, rows):
+def test_no_answer_is_nan_or_infinite_and_nothing_overflows(make, answer, learn, rows):
     with np.errstate(over="raise", divide="raise", invalid="raise"):
-        assert_answers_stay_finite(make(), answer, rows)
+        assert_answers_stay_finite(make(), answer, learn, rows)
 
 
 @given(rows=wild_streams)
 @settings(max_examples=20)
-def test_no_answer_is_nan_or_infinite_between_ordinary_data(make, stream, answer, rows):
+def test_no_answer_is_nan_or_infinite_between_ordinary_data(make, stream, answer, rows, learn):
     model = make()
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         for x, y in stream(25):
-            model.learn_one(x, y)
-        assert_answers_stay_finite(model, answer, rows)
+            learn(model, x, y)
+        assert_answers_stay_finite(model, answer, learn, rows)
         for x, y in stream(25, seed=1):
-            model.learn_one(x, y)
+            learn(model, x, y)
             assert np.isfinite(answer(model, x)).all()
 
 
 @given(rows=wild_streams)
 @settings(max_examples=10)
-def test_blocks_and_texts_are_finite_too(make, rows):
-    model = make()
+def test_blocks_and_texts_are_finite_too(make_for_blocks, rows, learn):
+    model = make_for_blocks()
     for x, y, _ in rows:
-        model.learn_one(x, y)
+        learn(model, x, y)
     X = pd.DataFrame([{"a": 1e308, "b": -1e308}, {"a": 5e-324, "b": None}])
-    ask = model.predict_many if hasattr(model, "predict_many") else model.transform_many
+    asked = ("predict_proba_many", "transform_many", "predict_many")
+    ask = getattr(model, next(name for name in asked if hasattr(model, name)))
     assert np.isfinite(ask(X).to_numpy()).all()
     if hasattr(model, "debug_one"):
         assert isinstance(model.debug_one({"a": 1e308}), str)
@@ -489,7 +525,7 @@ EXTREMES = [1e308, -1e308, 1e150, -1e150, 1e77, 5e-324, 1e-150, 0.0, 1.0, -1.0]
 
 @pytest.mark.parametrize("quiet", [0, 100])
 @pytest.mark.parametrize("seed", range(5))
-def test_extreme_numbers_keep_every_answer_finite(make, stream, train, answer, quiet, seed):
+def test_extreme_numbers_keep_every_answer_finite(make, stream, train, answer, learn, quiet, seed):
     rng = np.random.default_rng(seed)
     rows = [
         (dict(zip("abc", rng.choice(EXTREMES, 3).tolist(), strict=True)), y, abs(w))
@@ -497,7 +533,7 @@ def test_extreme_numbers_keep_every_answer_finite(make, stream, train, answer, q
     ]
     model = train(make(), stream(quiet))
     with np.errstate(over="raise", divide="raise", invalid="raise"):
-        assert_answers_stay_finite(model, answer, rows)
+        assert_answers_stay_finite(model, answer, learn, rows)
 
 
 # --- the first answer, and the guard
@@ -564,11 +600,11 @@ def test_one_accident_is_over_after_a_few_hundred_rows(broken):
     assert tail(accident=True) < 2.0 * tail(accident=False)
 
 
-def test_a_stream_without_features_is_a_stream(make, answer):
+def test_a_stream_without_features_is_a_stream(make, answer, learn):
     model = make()
     for i in range(300):
         assert np.isfinite(answer(model, {})).all()
-        model.learn_one({}, math.sin(i / 2))
+        learn(model, {}, math.sin(i / 2))
     assert np.isfinite(answer(model, {"a": 1.0})).all()
 
 
@@ -582,12 +618,12 @@ def test_without_features_the_lags_alone_learn_an_oscillation():
     assert np.mean(errors[-100:]) < 0.05 * np.mean(steps[-100:])
 
 
-def test_constant_features_are_harmless(make, answer):
+def test_constant_features_are_harmless(make, answer, learn):
     model = make()
     rng = np.random.default_rng(0)
     for y in rng.normal(100.0, 1.0, size=500).tolist():
         assert np.isfinite(answer(model, {"a": 5.0, "b": 0.0, "c": -1e150})).all()
-        model.learn_one({"a": 5.0, "b": 0.0, "c": -1e150}, y)
+        learn(model, {"a": 5.0, "b": 0.0, "c": -1e150}, y)
 
 
 def signal(n_rows, seed=0):

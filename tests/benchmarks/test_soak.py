@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 # The cases are parameters of the tests, so the script is needed before any fixture.
 _spec = importlib.util.spec_from_file_location("soak", BENCHMARKS / "soak.py")

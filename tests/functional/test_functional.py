@@ -10,7 +10,7 @@ import pytest
 from river_attention import functional as F
 from river_attention.functional.recurrence import linear_step, scan
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 
 
 def tokens(n_steps=13, n_heads=2, d_key=3, d_value=4, vector=False, seed=0):
@@ -134,6 +134,15 @@ def test_float32_stays_float32(n_steps):
         # a float32 has 24 bits; a dozen of additions lose a few of them
         assert_close(output, expected, 1e-5)
         assert_close(state, expected_state, 1e-5)
+
+
+def test_a_float32_decay_keeps_the_kernel_form_in_float32():
+    single = {name: array.astype(np.float32) for name, array in tokens().items()}
+    decay = np.full(single["q"].shape[1], 0.9, np.float32)
+    output, state = F.kernel_linear_attention(
+        single["q"], single["k"], single["v"], decay=decay, normalize=False
+    )
+    assert output.dtype == state.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", ["q", "k", "v", "log_gate", "initial_state"])

@@ -10,7 +10,7 @@ from river import datasets
 
 from river_attention import StreamingAttentionRegressor
 
-STREAMS = Path(__file__).parents[2] / "shared" / "data" / "streams"
+STREAMS = Path(__file__).parents[3] / "shared" / "data" / "streams"
 
 
 def relative_error(rows, model):

@@ -14,20 +14,26 @@ from .estimators import (
     ret_net,
     streaming_attention,
 )
+from .files import FileError, from_bytes, load
+from .state import StateError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttentionTransformer",
+    "FileError",
     "RLSRegressor",
+    "StateError",
     "StreamingAttentionClassifier",
     "StreamingAttentionForecaster",
     "StreamingAttentionRegressor",
     "calendar_features",
     "delta_net",
+    "from_bytes",
     "gated_delta_net",
     "gla",
     "hawk",
+    "load",
     "ret_net",
     "streaming_attention",
 ]

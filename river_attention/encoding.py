@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ._validation import LIMIT
 from .naming import canonical_name
+from .state import Stateful, Writer
 
 _QUICK = frozenset({float, int, bool, np.float64, np.bool_})
 
@@ -162,7 +163,7 @@ class Encoded(NamedTuple):
     new: dict[Hashable, float]
 
 
-class Encoder:
+class Encoder(Stateful):
     """Names to columns: which feature stands where, and nothing else.
 
     Examples
@@ -181,6 +182,12 @@ class Encoder:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.names = io.names("names", self.names)
+        if io.reading:
+            self._columns = {name: column for column, name in enumerate(self.names)}
+            io.check(len(self._columns) == len(self.names), "names: a name is there twice")
 
     def encode(self, x: Mapping[Hashable, Any]) -> Encoded:
         """The vector of ``x``; changes nothing.

@@ -29,6 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import ddot
 
+from .state import Stateful, Writer
+
 FORGETTING_RATE = 0.001
 """Smallest rate at which running moments forget."""
 
@@ -99,7 +101,7 @@ class Limit:
         np.minimum(values, self._high, out=values)
 
 
-class ForgettingRate:
+class ForgettingRate(Stateful):
     """Smallest rate of forgetting, raised where a variance is a relic of a scale long gone.
 
     Works on floats, or elementwise on arrays of ``n_columns``; looks at every sixteenth value.
@@ -140,11 +142,33 @@ class ForgettingRate:
         self._mean = quick_mean + young * (mean - quick_mean)
         self._variance = quick + young * (variance - quick)
         self._sampled = value
-        calm = self._variance < _CALM_SHARE * variance
+        self._set_rate(self._variance < _CALM_SHARE * variance)
+
+    def _set_rate(self, calm: Any) -> None:
         if not np.any(calm):
             self.rate = FORGETTING_RATE
         else:
             self.rate = FORGETTING_RATE + (CALM_RATE - FORGETTING_RATE) * calm
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        self.n = io.integer("n", self.n)
+        if isinstance(self._sampled, np.ndarray):
+            n_columns = arguments[0] if arguments else len(self._sampled)
+            self._sampled = io.array("sampled", self._sampled, n_columns)
+            self._mean = io.array("mean", self._mean, n_columns)
+            self._variance = io.array("variance", self._variance, n_columns, low=0.0)
+            calm: Any = np.zeros(n_columns)
+            columns = np.flatnonzero(np.broadcast_to(self.rate, n_columns) > FORGETTING_RATE)
+            found = io.integers("calm", columns.tolist())
+            io.check(all(column < n_columns for column in found), "calm: an unknown column")
+            calm[found] = 1.0
+        else:
+            self._sampled = io.number("sampled", self._sampled)
+            self._mean = io.number("mean", self._mean)
+            self._variance = io.number("variance", self._variance, low=0.0)
+            calm = float(io.integer("calm", int(self.rate > FORGETTING_RATE)) > 0)
+        if io.reading:
+            self._set_rate(calm)
 
     def append(self, n_columns: int) -> None:
         """Add columns that were never seen."""
@@ -173,7 +197,7 @@ def deviation(variance: float) -> float:
     return root if root > TINY else 0.0
 
 
-class RunningMoments:
+class RunningMoments(Stateful):
     """Running mean and deviation of the columns of a stream of vectors.
 
     Columns may be appended at any time and may be missing (NaN) in any vector; each keeps its
@@ -217,6 +241,29 @@ class RunningMoments:
         self._fewest = 0
         self._some_constant = True
 
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        n_columns = arguments[0] if arguments else None
+        self.mean = io.array("mean", self.mean, n_columns)
+        n_columns = len(self.mean)
+        self._variance = io.array("variance", self._variance, n_columns, low=0.0)
+        self.count = io.array("count", self.count, n_columns, low=0.0)
+        self._fewest = io.integer("fewest", self._fewest)
+        self._floor = io.child("floor", self._floor, n_columns)
+        if io.reading:
+            self._some_constant = True
+            self._divide()
+
+    def _divide(self) -> None:
+        divisor = np.sqrt(self._variance)
+        if self._some_constant:
+            constant = divisor <= TINY
+            divisor[constant] = np.inf
+            self._some_constant = bool(constant.any())
+        elif self._floor.n % _QUICK_EVERY == 0:
+            # a column that varied needs hundreds of thousands of repeats to become constant again
+            self._some_constant = bool((divisor <= 2.0 * TINY).any())
+        self.divisor = divisor
+
     def append(self, n_columns: int) -> None:
         """Add ``n_columns`` columns that were never seen."""
         self.mean = np.concatenate([self.mean, np.zeros(n_columns)])
@@ -258,12 +305,4 @@ class RunningMoments:
             delta = np.minimum(np.maximum(delta, -bound), bound)
         self._floor.update(delta, self.mean, self._variance, self.count, present)
         self.mean, self._variance = update_moments(self.mean, self._variance, delta, rate)
-        divisor = np.sqrt(self._variance)
-        if self._some_constant:
-            constant = divisor <= TINY
-            divisor[constant] = np.inf
-            self._some_constant = bool(constant.any())
-        elif self._floor.n % _QUICK_EVERY == 0:
-            # a column that varied needs hundreds of thousands of repeats to become constant again
-            self._some_constant = bool((divisor <= 2.0 * TINY).any())
-        self.divisor = divisor
+        self._divide()

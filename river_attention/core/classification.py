@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..encoding import Encoded
+from ..naming import LABEL_LAG
 from ..readout import ClassMixture
 from ..readout.class_counts import NOBODY
-from .features import MemoryFeatures
+from ..state import Stateful, Writer
+from .features import MemoryFeatures, check_sizes
 from .step import Evidence, Step
 
 CONTEXT = ("last", "nobody")
@@ -23,22 +25,9 @@ N_SLOTS = 16
 """Number of classes whose past labels are features."""
 
 
-class _LabelLag:
-    """First part of the names of label lags: equal to nothing that a user may name a feature."""
-
-    def __repr__(self) -> str:
-        return "lag"
-
-    def __reduce__(self) -> str:
-        return "_LABEL_LAG"
-
-
-_LABEL_LAG = _LabelLag()
-
-
 def is_lag(name: Any) -> bool:
     """Whether a feature is a past label."""
-    return isinstance(name, tuple) and len(name) > 0 and name[0] is _LABEL_LAG
+    return isinstance(name, tuple) and len(name) > 0 and name[0] is LABEL_LAG
 
 
 def check_label(y: Any) -> Hashable:
@@ -71,7 +60,7 @@ def check_label(y: Any) -> Hashable:
     return label
 
 
-class Classification:
+class Classification(Stateful):
     """Features, past labels and readout of a model that predicts classes.
 
     Parameters
@@ -139,14 +128,33 @@ class Classification:
             self.past.appendleft(label)
         else:
             self.past.extend([label] * (self._n_lags or 1))
+        self._show_lags()
+
+    def _show_lags(self) -> None:
         n = min(len(self.classes), N_SLOTS)
-        if self._n_lags and n > 1:
+        if self._n_lags and n > 1 and self.past:
             slots = (1,) if len(self.classes) == 2 else range(n)
             self.lags = {
-                (_LABEL_LAG, lag, slot): float(past == slot)
+                (LABEL_LAG, lag, slot): float(past == slot)
                 for lag, past in enumerate(self.past, start=1)
                 for slot in slots
             }
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.classes = io.names("classes", self.classes)
+        past = io.integers("past", list(self.past))
+        self.features = io.child("features", self.features)
+        self.readout = io.child("readout", self.readout, max(len(self.classes), 2))
+        if io.reading:
+            self._index = {label: i for i, label in enumerate(self.classes)}
+            io.check(len(self._index) == len(self.classes), "classes: a class is there twice")
+            n_past = (self.past.maxlen or 1,) if past else (0,)
+            fits = len(past) in n_past and all(label < len(self.classes) for label in past)
+            io.check(fits, f"past has {len(past)} classes, or one that is unknown")
+            self.past = deque(past, maxlen=self.past.maxlen)
+            self.lags = {}
+            self._show_lags()
+            check_sizes(io, self.features, self.readout)
 
     def commit(self, step: Step) -> None:
         """Make a step the past."""

@@ -27,6 +27,8 @@ from ..layers import Memory, MemoryBank, MultiHeadLinearAttention, Retrieval
 from ..modes import Mode
 from ..moments import Limit, RunningMoments
 from ..naming import canonical_name
+from ..readout import ExpertPool
+from ..state import Stateful, Writer
 from .step import Evidence, Layout, Step, Transition
 
 Array = NDArray[np.float64]
@@ -67,7 +69,7 @@ def _standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: 
     limit.apply(out)
 
 
-class MemoryFeatures:
+class MemoryFeatures(Stateful):
     """Encoder, memories and running moments; see the module for the equations.
 
     Parameters
@@ -103,13 +105,7 @@ class MemoryFeatures:
         self.encoder = Encoder()
         self.memories = dict(memories)
         self.states = {name: memory.init_state() for name, memory in memories.items()}
-        self.n_reads = 0
-        # name, memory, and its columns among the reads
-        self._slots: list[tuple[str, Memory, slice]] = []
-        for name, memory in memories.items():
-            start, self.n_reads = self.n_reads, self.n_reads + memory.n_outputs
-            self._slots.append((name, memory, slice(start, self.n_reads)))
-        self._learners = [(name, memory) for name, memory in memories.items() if memory.learns]
+        self._place()
         self.moments = RunningMoments(self.n_reads)
         self._n_retrieved = memories["retrieved"].n_outputs if "retrieved" in memories else 0
         self._has_situation = any(memory.view == "situation" for memory in memories.values())
@@ -121,6 +117,41 @@ class MemoryFeatures:
         self._lags_in = 0
         # columns of u for the memories; None for all of them
         self._visible: NDArray[np.intp] | None = None
+
+    def _place(self) -> None:
+        """Give the memories their columns among the reads."""
+        self.n_reads = 0
+        self._slots: list[tuple[str, Memory, slice]] = []
+        for name, memory in self.memories.items():
+            start, self.n_reads = self.n_reads, self.n_reads + memory.n_outputs
+            self._slots.append((name, memory, slice(start, self.n_reads)))
+        self._learners = [(name, memory) for name, memory in self.memories.items() if memory.learns]
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.encoder = io.child("encoder", self.encoder)
+        self._lags_in = io.integer("n_lags", self._lags_in)
+        n_inputs = len(self.encoder)
+        io.check(
+            self._lags_in == self._n_lags or not (self._lags_in or n_inputs), "n_lags does not fit"
+        )
+        if io.reading:
+            self._layout = None
+            self._show()
+        own = [
+            name for name in self.encoder.names if self._hidden is None or not self._hidden(name)
+        ]
+        inputs = [f"lag:{i + 1}" for i in range(self._lags_in)] + list(map(canonical_name, own))
+        drawn = io.below("memories")
+        self.memories = {
+            name: memory.transfer(drawn.below(name), inputs)
+            for name, memory in self.memories.items()
+        }
+        self._place()
+        self.states = {
+            name: memory.transfer_state(drawn.below(name), self.states[name], n_inputs)
+            for name, memory in self.memories.items()
+        }
+        self.moments = io.child("moments", self.moments, self.n_reads + n_inputs)
 
     def check_size(self, n_lags: int, parameters: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` if these parameters make more features than a readout can take.
@@ -143,17 +174,27 @@ class MemoryFeatures:
         """Where things stand in an evidence with so many answers."""
         layout = self._layout
         if layout is None or layout.n_answers != n_answers:
-            self._layout = layout = Layout(
-                self.n_reads,
-                self._n_retrieved,
-                self._lags_in,
-                len(self.encoder),
-                self._n_long,
-                self._has_situation,
-                self._context,
-                n_answers,
-            )
+            layout = self.layout_of(self._lags_in, len(self.encoder), n_answers)
+            self._layout = layout
         return layout
+
+    def layout_of(self, n_lags: int, n_inputs: int, n_answers: int) -> Layout:
+        """Where things stood when there were so many lags and inputs."""
+        return Layout(
+            self.n_reads,
+            self._n_retrieved,
+            n_lags,
+            n_inputs,
+            self._n_long,
+            self._has_situation,
+            self._context,
+            n_answers,
+        )
+
+    @property
+    def n_lags_in(self) -> int:
+        """Number of target lags among the inputs; 0 before the first step."""
+        return self._lags_in
 
     def propose(
         self, encoded: Encoded, lags: Array = _NOTHING, delta: float = 0.0, n_answers: int = 0
@@ -274,15 +315,29 @@ class MemoryFeatures:
         kinds = ["input"] * len(columns)
         inputs = columns
         if self._hidden is not None:
-            shown = [not self._hidden(name) for name in names]
-            fresh = shown[len(names) - len(columns) :]
+            fresh = [not self._hidden(name) for name in names[len(names) - len(columns) :]]
             kinds = ["input" if show else "hidden" for show in fresh]
             inputs = [column for column, show in zip(columns, fresh, strict=True) if show]
-            shown = [True] * self._n_lags + shown
-            self._visible = None if all(shown) else np.flatnonzero(shown)
         for memory in self.memories.values():
             memory.add_inputs([*(f"lag:{i + 1}" for i in range(n_lags)), *inputs])
         self.moments.append(len(columns))
         self._lags_in = self._n_lags
         self._layout = None
+        self._show()
         return ["lag"] * n_lags + kinds
+
+    def _show(self) -> None:
+        """Decide what the memories see."""
+        if self._hidden is not None:
+            shown = [True] * self._lags_in
+            shown += [not self._hidden(name) for name in self.encoder.names]
+            self._visible = None if all(shown) else np.flatnonzero(shown)
+
+
+def check_sizes(io: Writer, features: MemoryFeatures, readout: ExpertPool) -> None:
+    """Raise ``StateError`` if experts have not as many weights as there are features."""
+    layout = features.layout(0)
+    for name, part, learner in readout.experts:
+        if learner is not None:
+            n, n_features = learner.rls.n_features, layout[part].stop - layout[part].start
+            io.check(n == n_features, f"readout.{name} has {n} weights for {n_features} features")

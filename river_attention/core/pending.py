@@ -6,10 +6,16 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
+from ..state import Stateful, Writer
+from .features import MemoryFeatures
+from .step import Evidence
+
 CAPACITY = 4096
 
 
-class PendingSteps:
+class PendingSteps(Stateful):
     """A bounded buffer of steps by key; for equal keys the oldest comes first.
 
     Parameters
@@ -32,6 +38,28 @@ class PendingSteps:
         self._next = 0
         self._steps: dict[int, tuple[Hashable, Any]] = {}
         self._by_key: dict[Hashable, deque[int]] = {}
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        features, n_experts, n_answers = arguments
+        steps = list(self._steps.values())
+        keys = io.names("keys", [key for key, _ in steps])
+        self.n_dropped = io.integer("n_dropped", self.n_dropped)
+        shapes, buffers = [], np.zeros(0)
+        if steps:
+            shapes = [n for _, evidence in steps for n in evidence.layout.grown]
+            buffers = np.concatenate([evidence.buffer for _, evidence in steps])
+        shapes = io.integers("shapes", shapes)
+        buffers = io.array("evidence", buffers, None, finite=False)
+        if io.reading:
+            self._steps, self._by_key, self._next = {}, {}, 0
+            io.check(len(shapes) == 3 * len(keys) and len(keys) <= self.capacity, "shapes: wrong")
+            start = 0
+            for i, key in enumerate(keys):
+                grown = shapes[3 * i : 3 * i + 3]
+                io.check(grown[2] <= n_answers and not grown[2] % n_experts, "shapes: wrong")
+                evidence, start = _evidence(io, features, grown, buffers, start)
+                self.add(key, evidence)
+            io.check(start == len(buffers), "evidence is too long")
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -63,3 +91,18 @@ class PendingSteps:
         if not waiting:
             del self._by_key[key]
         return step
+
+
+def _evidence(
+    io: Writer, features: MemoryFeatures, grown: list[int], buffers: Any, start: int
+) -> tuple[Evidence, int]:
+    """What waited, from its place in the buffers; and where the next one begins."""
+    layout = features.layout_of(*grown)
+    known = grown[0] in (0, features.n_lags_in) and grown[1] <= len(features.encoder)
+    io.check(known, "shapes: features that are unknown")
+    buffer = buffers[start : start + layout.size].copy()
+    io.check(len(buffer) == layout.size, "evidence is too short")
+    wild = np.flatnonzero(~np.isfinite(buffer)).tolist()
+    # there is no anchor before the first label
+    io.check(not wild or wild == [layout.get("anchor")], "evidence is not finite")
+    return Evidence(buffer, layout), start + layout.size

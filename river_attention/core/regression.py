@@ -14,7 +14,8 @@ from .._validation import check_target
 from ..encoding import Encoded
 from ..layers import Retrieval
 from ..readout import Mixture, SingleReadout
-from .features import MemoryFeatures
+from ..state import StateError, Stateful, Writer
+from .features import MemoryFeatures, check_sizes
 from .step import Evidence, Step
 from .target import Target
 
@@ -27,7 +28,7 @@ EXPERTS_CONTEXT = ("last", "mean")
 """Last target and running mean in units of the readout, for readouts whose experts they are."""
 
 
-class Regression:
+class Regression(Stateful):
     """Features, target and readout of a model that predicts numbers.
 
     Parameters
@@ -72,6 +73,19 @@ class Regression:
         buffer[layout["anchor"]] = math.nan if target.last is None else target.anchor
         buffer[layout["prediction"]] = readout.predict(step.evidence)
         return step
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        if self.detector is not None:
+            raise StateError(
+                f"drift_detector={self.detector!r}: what a drift detector of river knows is no "
+                "plain data; use pickle, or drift_detector=None"
+            )
+        self.target = io.child("target", self.target)
+        self.features = io.child("features", self.features)
+        self.readout = io.child("readout", self.readout)
+        self.n_drifts = io.integer("n_drifts", self.n_drifts)
+        if io.reading:
+            check_sizes(io, self.features, self.readout)
 
     def value(self, evidence: Evidence) -> float:
         """The prediction in units of the target."""

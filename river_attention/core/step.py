@@ -42,6 +42,8 @@ class Layout(dict[str, Any]):
     ----------
     size
         Length of the buffer.
+    grown
+        What differs between the steps of one model: lags, inputs and answers.
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Layout(dict[str, Any]):
             self._append(name)
         self._append("answers", n_answers)
         self.n_answers = n_answers
+        self.grown = (n_lags, n_inputs, n_answers)
 
     def _append(self, name: str, length: int | None = None) -> None:
         start = self.size

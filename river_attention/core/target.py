@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from ..moments import (
     winsorised,
 )
 from ..readout.robust import SQUARE_LIMIT, RobustMean
+from ..state import Stateful, Writer
 
 Array = NDArray[np.float64]
 
@@ -50,7 +52,7 @@ STEPS_PER_SCALE = 5.0
 _WIDE = 1000.0
 
 
-class Target:
+class Target(Stateful):
     """What is known of the target so far; see the module for the equations.
 
     Parameters
@@ -153,6 +155,10 @@ class Target:
         self.last = y
         self.low = min(self.low, y)
         self.high = max(self.high, y)
+        self._derive()
+
+    def _derive(self) -> None:
+        """What follows from the rest: scale, anchor, lags."""
         spread = self._spread = deviation(self._variance)
         self.scale = min(spread, STEPS_PER_SCALE * self.step_size.value)
         if self.scale <= TINY:
@@ -160,13 +166,38 @@ class Target:
         self._set_anchor()
         if not len(self.lags):
             pass
-        elif spread > 0.0:
+        elif spread > 0.0 and self.last is not None:
             lags = self._raw_lags - self._mean
             lags /= spread
             _LAG_LIMIT.apply(lags)
             self.lags = lags
         else:
             self.lags = np.zeros_like(self.lags)
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.n = io.integer("n", self.n)
+        last = io.number("last", math.nan if self.last is None else self.last, finite=False)
+        self.last = None if last != last else last
+        self.delta = io.number("delta", self.delta, low=-LAG_LIMIT)
+        self._mean = io.number("mean", self._mean)
+        self._variance = io.number("variance", self._variance, low=0.0)
+        self.low = io.number("low", self.low, finite=self.n > 0)
+        self.high = io.number("high", self.high, finite=self.n > 0)
+        self._n_differences = io.integer("n_differences", self._n_differences)
+        self._difference_mean = io.number("difference_mean", self._difference_mean)
+        self._difference_variance = io.number(
+            "difference_variance", self._difference_variance, low=0.0
+        )
+        self._raw_lags = io.array("lags", self._raw_lags, len(self.lags))
+        self._floor = io.child("floor", self._floor)
+        self._difference_floor = io.child("difference_floor", self._difference_floor)
+        self.step_size = io.child("step_size", self.step_size)
+        if io.reading:
+            in_range = self.last is None or self.low <= self.last <= self.high
+            io.check(
+                in_range and (not self.n or self.low <= self.high), "last, low, high: no range"
+            )
+            self._derive()
 
     def forget_stream(self) -> None:
         """Forget the last targets; mean, scale and range stay."""

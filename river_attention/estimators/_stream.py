@@ -18,6 +18,8 @@ from ..config import ConfigMixin
 from ..core import Classification, Evidence, MemoryFeatures, Regression, Step
 from ..core.pending import PendingSteps
 from ..encoding import Encoded, clean
+from ..files import Saved
+from ..state import Stateful, Writer
 from . import _frames
 
 
@@ -32,7 +34,7 @@ def normal(mean: float, variance: float) -> proba.Gaussian:
     return proba.Gaussian._from_state(1, mean, variance, 0)
 
 
-class Stream(ConfigMixin):
+class Stream(Stateful, Saved, ConfigMixin):
     """An estimator around ``MemoryFeatures``: shows their states, keeps a memo of the last step.
 
     The memo is the work shared by a prediction and the update that follows. A prediction must not
@@ -74,6 +76,10 @@ class Stream(ConfigMixin):
             return memo
         self._memo = step = self._propose(encoded)
         return step
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.features_ = io.child("features", self.features_)
+        self._memo = None
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -154,6 +160,16 @@ class LabelledStream(Stream, Blocks):
         self._pending = PendingSteps()
         self._memo = None
         self.n_unmatched_ = 0
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        task = self.task_ = io.child("", self.task_)
+        readout = task.readout
+        n_experts = len(readout.experts) if readout.n_answers else 1
+        self._pending = io.child(
+            "pending", self._pending, task.features, n_experts, readout.n_answers
+        )
+        self.n_unmatched_ = io.integer("n_unmatched", self.n_unmatched_)
+        self._memo = None
 
     @property
     def features_(self) -> MemoryFeatures:  # type: ignore[override]

@@ -15,10 +15,12 @@ from .._validation import check_int, check_target
 from ..config import ConfigMixin
 from ..core import Target
 from ..encoding import clean
+from ..files import Saved
 from ..modes import Mode
 from ..moments import TINY
 from ..readout.robust import SQUARE_LIMIT, NoiseVariance
 from ..readout.shares import reweighted
+from ..state import Stateful, Writer
 from ._stream import normal, resolve_seed
 from .regressor import StreamingAttentionRegressor
 
@@ -30,7 +32,7 @@ _LARGEST_LOSS = 10.0
 _PREDICTIONS_PER_STEP = 24
 
 
-class StreamingAttentionForecaster(ConfigMixin, Forecaster):
+class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     r"""Forecasts of a stream with a memory of its past, a mixture of experts for every step ahead.
 
     .. math::
@@ -187,6 +189,32 @@ class StreamingAttentionForecaster(ConfigMixin, Forecaster):
         yield {"season": 4, "horizon": 2, "mode": "gla_vector", "memory": 0, "window": 20}
         yield {"horizon": 30, "mode": None, "memory": 2, "window": 0, "readout": "rls"}
         yield {"season": 2, "horizon": 3, "n_heads": 1, "n_lags": 0, "prior": "mean", "seed": 7}
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.regressor_ = io.child("regressor", self.regressor_)
+        self.behind_ = io.child("behind", self.behind_)
+        self._n_origins = io.integer("n_origins", self._n_origins)
+        self._weights = io.array("shares", self._weights, *self._weights.shape, low=0.0)
+        totals = self._weights.sum(axis=1)
+        io.check(bool((np.abs(totals - 1.0) < 1e-3).all()), "shares do not sum to 1")
+        noise = io.below("noise")
+        self._noise = [noise.child(str(h), each) for h, each in enumerate(self._noise)]
+        self._past = io.array("past", self._past, None)
+        io.check(len(self._past) <= self._reach, f"past is longer than {self._reach}")
+        names = list(dict.fromkeys(name for x, _ in self._waiting for name in x))
+        rows = np.array([[x.get(name, math.nan) for name in names] for x, _ in self._waiting])
+        y = io.array("waiting.y", np.array([y for _, y in self._waiting]), None)
+        n_waiting = len(y)
+        rows = rows.reshape(len(self._waiting), len(names))
+        names = io.names("waiting.names", names)
+        rows = io.array("waiting.x", rows, n_waiting, len(names), finite=False)
+        io.check(n_waiting < self.horizon and n_waiting <= len(self._past), "waiting: too many")
+        if io.reading:
+            # what is missing is absent
+            self._waiting = deque(
+                ({k: v for k, v in zip(names, x, strict=True) if math.isfinite(v)}, target)
+                for x, target in zip(rows.tolist(), y.tolist(), strict=True)
+            )
 
     def _build(self, seed: int) -> StreamingAttentionRegressor:
         return StreamingAttentionRegressor(

@@ -12,11 +12,13 @@ from river import base
 from .._validation import check_number, check_target, check_weight
 from ..config import ConfigMixin
 from ..encoding import Encoder
+from ..files import Saved
 from ..readout import RecursiveLeastSquares
+from ..state import Stateful, Writer
 from ._stream import Blocks
 
 
-class RLSRegressor(Blocks, ConfigMixin, base.MiniBatchRegressor):
+class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor):
     r"""Linear regression by recursive least squares.
 
     .. math::
@@ -79,6 +81,13 @@ class RLSRegressor(Blocks, ConfigMixin, base.MiniBatchRegressor):
         yield {}
         yield {"forgetting_factor": 0.99, "leak": 8}
         yield {"huber": True, "delta": 100.0}
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.encoder_ = io.child("encoder", self.encoder_)
+        self.rls_ = io.child("rls", self.rls_)
+        n, known = self.rls_.n_features, len(self.encoder_)
+        io.check(n == known + 1 or n == known == 0, f"rls has {n} weights for {known} features")
+        io.check(self.rls_.n_targets is None, "rls has more than one target")
 
     @property
     def weights_(self) -> dict[Any, float]:

@@ -14,8 +14,8 @@ log-uniformly from 1 to 64 steps. The read is raw: no output projection.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 from .._validation import LARGEST_ARRAY, check_int, check_product
 from ..functional.recurrence import scan
 from ..modes import Mode, Projection, resolve
-from ..naming import generator
-from .protocol import Recurrent
+from ..naming import normal
+from .protocol import Drawn
 
 Array = NDArray[np.float64]
 
 LONGEST_TIME_CONSTANT = 64.0
 
 
+@functools.lru_cache(maxsize=64)
 def time_constants(n_heads: int, shortest: float = 1.0) -> Array:
     """Time constants of the heads in steps [H], log-spaced from ``shortest`` to 64.
 
@@ -41,12 +42,14 @@ def time_constants(n_heads: int, shortest: float = 1.0) -> Array:
     >>> time_constants(4).round(6).tolist(), time_constants(1).round(6).tolist()
     ([1.0, 4.0, 16.0, 64.0], [8.0])
     """
-    if n_heads == 1:
-        return np.array([math.sqrt(shortest * LONGEST_TIME_CONSTANT)])
-    return np.geomspace(shortest, LONGEST_TIME_CONSTANT, n_heads)
+    tau = np.array([math.sqrt(shortest * LONGEST_TIME_CONSTANT)])
+    if n_heads > 1:
+        tau = np.geomspace(shortest, LONGEST_TIME_CONSTANT, n_heads)
+    tau.setflags(write=False)  # one array for all who ask
+    return tau
 
 
-class MultiHeadLinearAttention(Recurrent):
+class MultiHeadLinearAttention(Drawn):
     """Linear attention heads over a stream of vectors; see the module for the equations.
 
     Parameters
@@ -98,47 +101,41 @@ class MultiHeadLinearAttention(Recurrent):
         n_rows = self.n_heads * sum(math.prod(block.shape) for block in projections)
         check_product(LARGEST_ARRAY, "rows of weights", n_rows, mode=self.mode, **sizes)
         self._slices: list[tuple[slice, tuple[int, ...]]] = []
-        gains, biases = [], []
+        gains = []
         start = 0
         for block in projections:
             n_rows = self.n_heads * math.prod(block.shape)
             self._slices.append((slice(start, start + n_rows), (self.n_heads, *block.shape)))
             start += n_rows
             gains.append(np.full(n_rows, block.gain))
-            biases.append(self._bias(block))
         self._gain = np.concatenate(gains)
-        self.bias = np.concatenate(biases)
-        self.weights = np.zeros((start, 0))
+        self._begin()
         self.add_inputs([f"position:{i}" for i in range(check_int("n_inputs", n_inputs, 0))])
+
+    label = "heads"
+
+    def _begin(self) -> None:
+        super()._begin()
+        blocks = self.mode.projections(self.d_key, self.d_value)
+        self.bias = np.concatenate([self._bias(block) for block in blocks])
+
+    def scale(self, fan_in: int) -> Array:
+        """Deviation of the weights of a column: gain over the root of the fan-in."""
+        return self._gain / math.sqrt(fan_in)
 
     def _bias(self, block: Projection) -> Array:
         shape = (self.n_heads, *block.shape)
         if block.bias == "zero":
             return np.zeros(math.prod(shape))
         if block.bias == "normal":
-            return generator(self.seed, "heads", "bias", block.name).normal(size=math.prod(shape))
+            return normal(math.prod(shape), self.seed, "heads", "bias", block.name)
         tau = time_constants(self.n_heads, self.mode.shortest_time_constant)
         return np.broadcast_to(block.bias(tau[:, None, None]), shape).astype(float).ravel()
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of inputs d."""
-        return self.weights.shape[1]
 
     @property
     def n_outputs(self) -> int:
         """Length of a read, H · d_value."""
         return self.n_heads * self.d_value
-
-    def add_inputs(self, names: Sequence[str]) -> None:
-        """Append an input for each name; its column is N(0, 1/d), d counted at this moment."""
-        if not names:
-            return
-        scale = self._gain / math.sqrt(self.n_inputs + len(names))
-        columns = [
-            scale * generator(self.seed, "heads", name).normal(size=len(scale)) for name in names
-        ]
-        self.weights = np.hstack([self.weights, np.stack(columns, axis=1)])
 
     def init_state(self) -> Array:
         """The state before the first step: zeros."""

@@ -19,7 +19,6 @@ query and key is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,8 @@ from numpy.typing import NDArray
 
 from .._validation import check_int
 from ..functional.recurrence import diagonal_step, scan
-from ..naming import generator
 from .linear_attention import LONGEST_TIME_CONSTANT
-from .protocol import Recurrent
+from .protocol import Drawn
 
 Array = NDArray[Any]
 _GOLDEN_RATIO = 0.618034
@@ -50,7 +48,7 @@ def poles(n_units: int) -> Array:
     return np.exp(-1.0 / tau + 1j * np.pi * (units + 0.5) / n_units)
 
 
-class MemoryBank(Recurrent):
+class MemoryBank(Drawn):
     """The bank as a layer; see the module for the equations.
 
     Parameters
@@ -75,29 +73,21 @@ class MemoryBank(Recurrent):
         self.n_units = check_int("n_units", n_units, 1)
         self.seed = seed
         self.poles = poles(self.n_units)
-        # rows: Re b, Im b, and G for both parts of the read
-        self.weights = np.zeros((4 * self.n_units, 0))
+        self._begin()
         self.add_inputs([f"position:{i}" for i in range(check_int("n_inputs", n_inputs, 0))])
 
-    @property
-    def n_inputs(self) -> int:
-        """Number of inputs d."""
-        return self.weights.shape[1]
+    label = "bank"
+
+    def scale(self, fan_in: int) -> Array:
+        """Deviation of the weights of a column, whose rows are Re b, Im b, and G for both parts."""
+        scale = np.full(4 * self.n_units, 1.0 / math.sqrt(fan_in))
+        scale[: 2 * self.n_units] /= math.sqrt(2.0)
+        return scale
 
     @property
     def n_outputs(self) -> int:
         """Length of a read, 4 n."""
         return 4 * self.n_units
-
-    def add_inputs(self, names: Sequence[str]) -> None:
-        """Append an input for each name; its column has variance 1/d, d counted at this moment."""
-        if not names:
-            return
-        n = self.n_units
-        scale = np.full(4 * n, 1.0 / math.sqrt(self.n_inputs + len(names)))
-        scale[: 2 * n] /= math.sqrt(2.0)
-        columns = [scale * generator(self.seed, "bank", name).normal(size=4 * n) for name in names]
-        self.weights = np.hstack([self.weights, np.stack(columns, axis=1)])
 
     def init_state(self) -> Array:
         """The state before the first step: zeros [n], complex."""

@@ -20,7 +20,7 @@ et al. 2016, *Matrix profile II*); Nadaraya-Watson regression in other words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from .._validation import check_int
 from ..functional.recurrence import scan
+from ..state import Writer
 from .window import Ring
 
 Array = NDArray[np.float64]
@@ -127,6 +128,21 @@ class Retrieval:
         return Lived(
             Ring(self.window, x=(0,), norm=(), delta=(), residual=()), np.zeros(self.window)
         )
+
+    def transfer(self, io: Writer, inputs: Sequence[str]) -> Retrieval:
+        """Nothing: it has no weights."""
+        return self
+
+    def transfer_state(self, io: Writer, state: Lived, n_inputs: int) -> Lived:
+        """The stored steps and the distances from the last one."""
+        past = io.child("past", state.past)
+        io.check(past["x"].shape[1] <= n_inputs, "past.x is wider than there are inputs")
+        near = io.array("distance", np.trim_zeros(state.distance, "f"), None, low=0.0)
+        seen_at = io.integer("seen_at", state.seen_at, low=-1)
+        io.check(len(near) <= self.window and seen_at <= past.n_appended, "distance: too long")
+        distance = np.zeros(self.window)
+        distance[self.window - len(near) :] = near
+        return Lived(past, distance, seen_at)
 
     def propose(self, x: Array, state: Lived) -> tuple[Array, Proposal]:
         """What the stored past says of a step; ``state`` stays as it is.

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..state import Stateful, Writer
+
 Array = NDArray[np.float64]
 
 
-class Ring:
+class Ring(Stateful):
     """The last ``capacity`` rows of some named fields, oldest first.
 
     A field is read as one contiguous array of the rows in the window: buffers are twice as long as
@@ -48,6 +50,24 @@ class Ring:
         self._end = 0
         self._is_branch = False
         self._rows = {name: np.zeros((2 * capacity, *shape)) for name, shape in fields.items()}
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        n, fields = None, {}
+        for field, rows in self._rows.items():
+            # a vector may have widened since
+            shape = (n, *(None for _ in rows.shape[1:]))
+            fields[field] = io.array(field, self[field], *shape)
+            n = len(fields[field])
+        n = n or 0
+        self.n_appended = io.integer("n_appended", self.n_appended, low=n)
+        if io.reading:
+            io.check(n <= self.capacity, f"{n} rows are more than {self.capacity}")
+            self.n = self._end = n
+            self._is_branch = False
+            self._rows = {}
+            for field, rows in fields.items():
+                self._rows[field] = np.zeros((2 * self.capacity, *rows.shape[1:]))
+                self._rows[field][:n] = rows
 
     def __getitem__(self, field: str) -> Array:
         """The rows of a field in the window [n, ...], a view."""

@@ -11,8 +11,12 @@ row l of their own, all others share one: the size is linear in K.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from ..state import Stateful, Writer
 
 Array = NDArray[np.float64]
 
@@ -26,7 +30,7 @@ NOBODY = -1
 _SHRINKAGE = 2.0
 
 
-class ClassCounts:
+class ClassCounts(Stateful):
     r"""Class frequencies of about the last thousand labels, overall and given the last class.
 
     .. math::
@@ -55,6 +59,13 @@ class ClassCounts:
         n_classes = len(self._counts)
         self.frequencies = (self._counts + 1.0) / (self._counts.sum() + n_classes)
         self.log_frequencies = np.log(self.frequencies)
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        n_classes = arguments[0] if arguments else len(self._counts)
+        self._counts = io.array("counts", self._counts, n_classes, low=0.0)
+        self._pairs = io.array("pairs", self._pairs, N_LAST + 1, n_classes, low=0.0)
+        if io.reading:
+            self._refresh()
 
     def add_class(self) -> None:
         """One more class, never seen."""

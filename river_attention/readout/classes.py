@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..state import Writer
 from .class_counts import ClassCounts
 from .logistic import Codes, OnlineLogistic, softmax
 from .pool import Expert, ExpertPool, faster_factor
@@ -95,6 +96,11 @@ class ClassMixture(ExpertPool):
         self.n_classes = 2
         self.counts = ClassCounts()
         self._n_logits = sum(isinstance(row.learner, OnlineLogistic) for row in self.experts)
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        self.n_classes = arguments[0] if arguments else self.n_classes
+        super().transfer(io, self.n_classes)
+        self.counts = io.child("counts", self.counts, self.n_classes)
 
     @property
     def n_answers(self) -> int:

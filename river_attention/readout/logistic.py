@@ -32,10 +32,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..state import Stateful, Writer
 from .class_counts import ClassCounts
 from .pool import padded
 from .rls import LEAK, RecursiveLeastSquares
@@ -57,7 +59,7 @@ def softmax(logits: Array) -> Array:
     return p
 
 
-class ClassLearner:
+class ClassLearner(Stateful):
     """A linear expert on classes: one vector of weights for two of them, else one for each.
 
     Parameters
@@ -86,6 +88,12 @@ class ClassLearner:
         self.n_classes = 2
         self.rls = RecursiveLeastSquares(forgetting_factor, delta, leak=leak)
         self._late_delta = late_delta
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        self.n_classes = arguments[0] if arguments else self.n_classes
+        self.rls = io.child("", self.rls)
+        n_targets = None if self.n_classes == 2 else self.n_classes
+        io.check(self.rls.n_targets == n_targets, f"weights are not for {self.n_classes} classes")
 
     def add_class(self) -> None:
         """One more class, with weights of 0."""

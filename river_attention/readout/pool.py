@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._validation import check_number
 from ..moments import running_rate
+from ..state import Stateful, Writer
 from .rls import RecursiveLeastSquares
 from .shares import reweighted
 
@@ -69,7 +70,7 @@ def faster_factor(factor: float, times: float) -> float:
     return round(max(1.0 - times * (1.0 - factor), 0.5), 12)
 
 
-class ExpertPool:
+class ExpertPool(Stateful):
     """The table, and how much each of its K experts is trusted.
 
     Parameters
@@ -92,9 +93,23 @@ class ExpertPool:
         for expert in experts:
             rows.setdefault(expert.name, expert)
         self.experts = list(rows.values())
+        self.shares: Array = np.zeros(0)
         self.trust_alike()
-        self.mean_losses = np.zeros(len(self.experts))
+        self.mean_losses: Array = np.zeros(len(self.experts))
         self._n_losses = 0
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        n = len(self.experts)
+        self.shares = io.array("shares", self.shares, n, low=0.0)
+        io.check(abs(self.shares.sum() - 1.0) < 1e-3, "shares do not sum to 1")
+        self.mean_losses = io.array("mean_losses", self.mean_losses, n)
+        self._n_losses = io.integer("n_losses", self._n_losses)
+        self.experts = [
+            row
+            if row.learner is None
+            else row._replace(learner=io.child(row.name, row.learner, *arguments))
+            for row in self.experts
+        ]
 
     @property
     def names(self) -> list[str]:

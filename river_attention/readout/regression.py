@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..moments import Limit
+from ..state import Stateful, Writer
 from .pool import Expert, ExpertPool, faster_factor, padded
 from .rls import LEAK, RecursiveLeastSquares
 from .robust import SQUARE_LIMIT, NoiseVariance, RobustMean
@@ -47,7 +48,7 @@ _PATIENCE = 3
 _LIMIT = Limit(SQUARE_LIMIT)
 
 
-class Linear:
+class Linear(Stateful):
     """Recursive least squares as an expert.
 
     Parameters
@@ -65,6 +66,10 @@ class Linear:
     ) -> None:
         self.rls = RecursiveLeastSquares(forgetting_factor, prior, leak=LEAK, huber=huber)
         self._late_prior = late_prior
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.rls = io.child("", self.rls)
+        io.check(self.rls.n_targets is None, "weights have more than one target")
 
     def extend(self, kinds: Sequence[str]) -> None:
         """Append features."""
@@ -144,6 +149,12 @@ class Mixture(ExpertPool):
         # rows in a row in which every expert was far off
         self._n_far = 0
 
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        super().transfer(io, *arguments)
+        self.noise = io.child("noise", self.noise)
+        self.scale = io.child("scale", self.scale)
+        self._n_far = io.integer("n_far", self._n_far)
+
     def predict(self, evidence: Any) -> float:
         """The prediction; the answers of all experts [K] join the evidence."""
         buffer, layout = evidence.buffer, evidence.layout
@@ -218,8 +229,17 @@ class SingleReadout(ExpertPool):
         prior = np.full(n_memory + 1, PRIOR_MEMORY if delta is None else delta)
         prior[-1] = skip
         super().__init__([Expert("rls", "full", Linear(forgetting_factor, prior, skip, huber))])
-        self.rls = self.experts[0].learner.rls
         self.noise = NoiseVariance()
+
+    @property
+    def rls(self) -> RecursiveLeastSquares:
+        """The recursive least squares."""
+        rls: RecursiveLeastSquares = self.experts[0].learner.rls
+        return rls
+
+    def transfer(self, io: Writer, *arguments: Any) -> None:
+        super().transfer(io, *arguments)
+        self.noise = io.child("noise", self.noise)
 
     def predict(self, evidence: Any) -> float:
         """The prediction."""

@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import daxpy, ddot, dger, dsymv, dsyr
 
 from .._validation import check_bool, check_int, check_number
+from ..state import Stateful, Writer
 from .robust import HuberScale
 
 Array = NDArray[np.float64]
@@ -58,7 +59,7 @@ def _add_outer(matrix: Array, column: Array, row: Array) -> Array:
     return dger(1.0, row, column, a=matrix.T, overwrite_a=1).T
 
 
-class RecursiveLeastSquares:
+class RecursiveLeastSquares(Stateful):
     """Recursive least squares on vectors; see the module for the equations.
 
     Parameters
@@ -126,6 +127,26 @@ class RecursiveLeastSquares:
         self._covariance = np.zeros((0, 0), order="F")
         if prior.ndim == 1:
             self.extend(prior)
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.n_updates = io.integer("n_updates", self.n_updates)
+        self.n_resets_ = io.integer("n_resets", self.n_resets_)
+        self._next_leak = io.integer("next_leak", self._next_leak)
+        self._growth = io.number("growth", self._growth, low=0.0)
+        self.prior = io.array("prior", self.prior, None, low=0.0)
+        p = len(self.prior)
+        targets = io.integers("n_targets", list(self._weights.shape[1:]), low=1)
+        io.check(len(targets) < 2, "n_targets: one number at most")
+        self._weights = io.array("weights", self._weights, p, *targets)
+        self._covariance = io.triangle("P", self._covariance, p)
+        if self.huber:
+            self.scale = io.child("scale", self.scale)
+
+    @property
+    def n_targets(self) -> int | None:
+        """Number of targets m, None where the target is a number."""
+        (*_, m) = (None, *self._weights.shape[1:])
+        return m
 
     @property
     def n_features(self) -> int:

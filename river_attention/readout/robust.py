@@ -9,7 +9,10 @@ Huber 1964, *Robust estimation of a location parameter*.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..moments import WARMUP, running_rate
+from ..state import Stateful, Writer
 
 SQUARE_LIMIT = 1e100
 """Largest residual in units of a scale: squares of it still fit a float64."""
@@ -18,7 +21,7 @@ _RATE = 0.005
 _SMALLEST = 1e-12
 
 
-class RobustMean:
+class RobustMean(Stateful):
     """Running mean of sizes, each winsorised at four means; rate max(1/n, 0.001).
 
     Examples
@@ -34,6 +37,10 @@ class RobustMean:
         self.n = 0
         self.value = 0.0
 
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.n = io.integer("n", self.n)
+        self.value = io.number("value", self.value, low=0.0)
+
     def update(self, size: float) -> None:
         """Let a size join, at least 0."""
         self.n += 1
@@ -42,7 +49,7 @@ class RobustMean:
         self.value += running_rate(self.n) * (size - self.value)
 
 
-class HuberScale:
+class HuberScale(Stateful):
     r"""The s of the Huber weight :math:`\omega = \min(1, s/|e|)`.
 
     An exponentially weighted mean of :math:`|e|` (rate max(1/n, 0.005), winsorised at 4s), never
@@ -54,6 +61,11 @@ class HuberScale:
         self.n = 0
         self.fast = 0.0
         self.slow = 0.0
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.n = io.integer("n", self.n)
+        self.fast = io.number("fast", self.fast, low=0.0)
+        self.slow = io.number("slow", self.slow, low=0.0)
 
     def weight(self, size: float) -> float:
         """Huber weight of an error of this size, from the errors before it, which it joins."""
@@ -70,7 +82,7 @@ class HuberScale:
         return weight
 
 
-class NoiseVariance:
+class NoiseVariance(Stateful):
     """Running mean of squared errors, winsorised at three deviations; rate max(1/n, 0.005).
 
     Before the first error it is 1, the scale of a standardised target.
@@ -87,6 +99,10 @@ class NoiseVariance:
     def __init__(self) -> None:
         self.n = 0
         self.value = 1.0
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        self.n = io.integer("n", self.n)
+        self.value = io.number("value", self.value, low=0.0)
 
     def update(self, error: float) -> None:
         """Let the error of one sample join."""

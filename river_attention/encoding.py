@@ -9,6 +9,14 @@ Dates and datetimes become
 
 .. math::  \sin(2\pi f), \cos(2\pi f), \qquad
            f \in \{\text{hour}/24,\ \text{weekday}/7,\ \text{day of the year}/365.25\}.
+
+**Categories.** A feature that is named as one becomes columns ``name=value``, 1 for its value and 0
+for all values seen before.
+
+**Budget.** When more names than ``max_features`` were seen, a new one takes the column of the name
+that was unseen for longest. Names that tell nothing, because they never varied or came once, count
+as unseen a hundred times as long: they go first, and yet a vocabulary that is out of use makes room
+for a new one in the end.
 """
 
 from __future__ import annotations
@@ -17,17 +25,26 @@ import datetime as dt
 import decimal
 import math
 import numbers
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validation import LIMIT
+from ._validation import LIMIT, check_int
 from .naming import canonical_name
 from .state import Stateful, Writer
 
 _QUICK = frozenset({float, int, bool, np.float64, np.bool_})
+_NO_COLUMNS = np.zeros(0, np.intp)
+
+LONGER = 100
+"""How many times as long a name that tells nothing counts as unseen."""
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant")
 
 
 def to_number(name: Hashable, value: Any) -> float:
@@ -42,7 +59,7 @@ def to_number(name: Hashable, value: Any) -> float:
         If the value is not a number or bool.
     """
     if type(value) is not float:
-        if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        if _is_missing(value):
             return math.nan
         if isinstance(value, np.ndarray) and value.ndim == 0:
             value = value.item()
@@ -51,8 +68,8 @@ def to_number(name: Hashable, value: Any) -> float:
         ):
             raise TypeError(
                 f"feature {name!r} is {value!r}, a {type(value).__name__}: expected a number or "
-                "bool. Encode categories first, for instance with "
-                "river.preprocessing.OneHotEncoder()"
+                f"bool. If it is a category, say so with categorical=({name!r},), or encode it "
+                "first with river.preprocessing.OneHotEncoder()"
             )
         try:
             value = float(value)
@@ -85,9 +102,69 @@ def _calendar_columns(name: Hashable, when: dt.date) -> Iterator[tuple[Hashable,
             yield column, wave(2 * math.pi * fraction)
 
 
-def _expand(x: Mapping[Hashable, Any]) -> Iterator[tuple[Hashable, Any]]:
-    """Names and values, dates replaced; a feature that is given wins over a computed one."""
+def check_categorical(value: Any) -> tuple[Hashable, ...] | None:
+    """Names of features whose values are categories as a tuple; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        If it is no collection of names, or two of them would share columns.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ValueError(
+            f"categorical={value!r}: must be a tuple of names of features, such as ({value!r},)"
+        )
+    names = tuple(value)
+    try:
+        hash(names)
+        starts = [f"{name}=" for name in names if canonical_name(name)]
+    except TypeError as error:
+        raise ValueError(f"categorical={value!r}: {error}") from None
+    for i, start in enumerate(starts):
+        if any(start.startswith(other) for j, other in enumerate(starts) if j != i):
+            raise ValueError(
+                f"categorical={value!r}: columns that begin with {start!r} would belong to two of "
+                "them; rename one"
+            )
+    return names or None
+
+
+def _indicator(name: Hashable, value: Any) -> str | None:
+    """The column of a category, None for a missing one; raises what is wrong."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
+        value = value.item()
+    if _is_missing(value) or (isinstance(value, np.datetime64) and np.isnat(value)):
+        return None
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        # a column of ints with gaps is one of floats in a data frame
+        value = int(value) if value.is_integer() else value
+    try:
+        hash(value)
+        canonical_name(value)
+    except TypeError as error:
+        raise TypeError(
+            f"feature {name!r} is {value!r:.80}, a {type(value).__name__}, which cannot be told "
+            f"from other categories: {error}"
+        ) from None
+    return f"{name}={value}"
+
+
+def _expand(
+    x: Mapping[Hashable, Any], categorical: Container[Hashable] = ()
+) -> Iterator[tuple[Hashable, Any]]:
+    """Names and values, dates and categories replaced; what is given wins over what is computed."""
     for name, value in x.items():
+        if categorical and name in categorical:
+            column = _indicator(name, value)
+            if column is not None and column not in x:
+                yield column, 1.0
+            continue
         when = _as_date(value)
         if when is not None:
             yield from (item for item in _calendar_columns(name, when) if item[0] not in x)
@@ -118,8 +195,10 @@ def calendar_features(x: Mapping[Any, Any]) -> dict[Any, Any]:
     return dict(_expand(x))
 
 
-def clean(x: Any, known: Container[Hashable] = ()) -> dict[Hashable, float]:
-    """All features of ``x`` as floats (NaN = missing), dates expanded; raises what is wrong.
+def clean(
+    x: Any, known: Container[Hashable] = (), categorical: Container[Hashable] = ()
+) -> dict[Hashable, float]:
+    """All features of ``x`` as floats (NaN = missing), dates and categories as their columns.
 
     Parameters
     ----------
@@ -127,16 +206,19 @@ def clean(x: Any, known: Container[Hashable] = ()) -> dict[Hashable, float]:
         A dictionary of features.
     known
         Names that need no check.
+    categorical
+        Names of features whose values are categories.
 
     Raises
     ------
     TypeError
-        If ``x`` is no mapping, a value is not a number, or a name is known by its address only.
+        If ``x`` is no mapping, a value is not a number, or a name or category is known by its
+        address only.
     """
     if not isinstance(x, Mapping):
         raise TypeError(f"x={x!r} is a {type(x).__name__}: expected a dict of features")
     cleaned = {}
-    for name, value in _expand(x):
+    for name, value in _expand(x, categorical):
         if isinstance(name, numbers.Number) and name != name:
             name = math.nan  # not even equal to itself: one object stands for all of them
         cleaned[name] = to_number(name, value)
@@ -156,41 +238,123 @@ class Encoded(NamedTuple):
         True if no value is missing.
     new
         Features that have no column yet, with their values (never NaN).
+    seen
+        Columns that the dict named, without those of other categories; None where these are all
+        that are not missing.
     """
 
     values: NDArray[np.float64]
     complete: bool
     new: dict[Hashable, float]
+    seen: NDArray[np.intp] | None = None
+
+
+class Entered(NamedTuple):
+    """What new features changed about the columns.
+
+    Attributes
+    ----------
+    appended
+        Canonical names of the columns that were appended.
+    recycled
+        Columns that belong to another name now, with its canonical name.
+    """
+
+    appended: list[str]
+    recycled: list[tuple[int, str]]
 
 
 class Encoder(Stateful):
     """Names to columns: which feature stands where, and nothing else.
 
+    Parameters
+    ----------
+    max_features
+        The largest number of columns; None for no bound.
+    categorical
+        Names of features whose values are categories.
+    pinned
+        Tells the names that keep their columns and do not count.
+
+    Attributes
+    ----------
+    names
+        The name of every column.
+    n_evicted
+        How often a column was given to another name.
+
     Examples
     --------
-    >>> encoder = Encoder()
-    >>> encoded = encoder.encode({"b": 2, "a": 1.0})
-    >>> encoder.extend(encoded.new)
-    ["str:'a'", "str:'b'"]
-    >>> encoder.encode({"b": 5, "a": None, "c": 7}).values
-    array([nan,  5.])
+    >>> encoder = Encoder(categorical=("store",))
+    >>> encoded = encoder.encode({"b": 2, "a": 1.0, "store": "N"})
+    >>> encoder.enter(encoded).appended
+    ["str:'a'", "str:'b'", "str:'store=N'"]
+    >>> encoder.encode({"b": 5, "a": None, "c": 7, "store": "S"}).values
+    array([nan,  5.,  0.])
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        max_features: int | None = None,
+        categorical: Any = None,
+        pinned: Callable[[Hashable], bool] | None = None,
+    ) -> None:
+        if max_features is not None:
+            check_int("max_features", max_features, 1)
+        self.max_features = max_features
+        self.categorical = check_categorical(categorical) or ()
+        self._starts = tuple(f"{name}=" for name in self.categorical)
+        self._pinned = pinned
         self.names: list[Hashable] = []
         self._columns: dict[Hashable, int] = {}
+        # columns of categories, which are 0 where another one is given
+        self._indicators: NDArray[np.intp] = _NO_COLUMNS
+        self.n_evicted = 0
+        # rows so far; when each column was seen last, at least then; those that were seen once
+        self._n = 0
+        self._complete_at = 0
+        self._seen_at: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._once: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        # n_evicted after a column got its name
+        self._since: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def transfer(self, io: Writer, *_: Any) -> None:
         self.names = io.names("names", self.names)
+        ages = io.integers(
+            "ages", (self._n - np.maximum(self._seen_at, self._complete_at)).tolist()
+        )
+        once = io.integers("once", np.flatnonzero(self._seen_once()).tolist())
+        self.n_evicted = io.integer("n_evicted", self.n_evicted)
+        since = io.integers("since", np.trim_zeros(self._since, "b").tolist())
         if io.reading:
+            n = len(self.names)
             self._columns = {name: column for column, name in enumerate(self.names)}
-            io.check(len(self._columns) == len(self.names), "names: a name is there twice")
+            io.check(len(self._columns) == n, "names: a name is there twice")
+            io.check(len(ages) == n, f"ages has {len(ages)} of {n} names")
+            io.check(all(column < n for column in once), "once: an unknown column")
+            fits = len(since) <= n and max(since, default=0) <= self.n_evicted
+            io.check(fits, "since does not fit")
+            oldest = max(ages, default=0)
+            io.check(oldest < 1 << 50, "ages: too large")
+            self._n, self._complete_at = oldest, 0
+            self._seen_at = oldest - np.array(ages, np.int64)
+            self._once = np.zeros(n, np.bool_)
+            self._once[once] = True
+            self._since = np.array(since + [0] * (n - len(since)), np.int64)
+            self._find_indicators()
+
+    def clean(self, x: Any, known: Container[Hashable] = ()) -> dict[Hashable, float]:
+        """See :func:`clean`; the result may be encoded in the place of ``x``."""
+        return clean(x, known, self.categorical)
 
     def encode(self, x: Mapping[Hashable, Any]) -> Encoded:
         """The vector of ``x``; changes nothing.
+
+        Names beyond the budget are left out, with a warning, if they came in one and the same dict:
+        the last new ones in canonical order.
 
         Raises
         ------
@@ -198,7 +362,7 @@ class Encoder(Stateful):
             If a value is not a number, or a name is known by its address only.
         """
         try:
-            if isinstance(x, dict) and len(x) == len(self.names):
+            if isinstance(x, dict) and len(x) == len(self.names) and not self._starts:
                 row = [x[name] for name in self.names]
                 # the length is not below the limit for NaN and inf either
                 if _QUICK.issuperset(map(type, row)) and math.hypot(*row) <= LIMIT:
@@ -209,19 +373,119 @@ class Encoder(Stateful):
 
     def _encode_any(self, x: Mapping[Hashable, Any]) -> Encoded:
         values = np.full(len(self.names), np.nan)
+        if self._starts:
+            values[self._indicators] = 0.0
         new: dict[Hashable, float] = {}
-        for name, number in clean(x, self._columns).items():
+        seen: list[int] = []
+        for name, number in self.clean(x, self._columns).items():
             column = self._columns.get(name)
             if column is not None:
                 values[column] = number
+                if number == number:
+                    seen.append(column)
             elif number == number:
                 new[name] = number
-        return Encoded(values, not np.isnan(values).any(), new)
+        if new and self.max_features is not None:
+            self._leave_out(new, seen)
+        complete = not np.isnan(values).any()
+        return Encoded(values, complete, new, np.array(seen, np.intp) if self._starts else None)
 
-    def extend(self, names: Iterable[Hashable]) -> list[str]:
-        """Give each name a column, in canonical order; returns their canonical names."""
-        ordered = sorted(names, key=canonical_name)
-        for name in ordered:
+    def _is_free(self, name: Hashable) -> bool:
+        """Whether a name counts, and its column may be given to another one."""
+        return self._pinned is None or not self._pinned(name)
+
+    def _leave_out(self, new: dict[Hashable, float], seen: list[int]) -> None:
+        """Take what exceeds the budget out of the new names of one dict."""
+        free = [name for name in new if self._is_free(name)]
+        n_seen = sum(self._is_free(self.names[column]) for column in seen)
+        room = max((self.max_features or 0) - n_seen, 0)
+        if len(free) > room:
+            warnings.warn(
+                f"one row has more features than max_features={self.max_features}: the rest is "
+                "left out; raise max_features, or set it to None for no bound",
+                stacklevel=2,
+            )
+            for name in sorted(free, key=canonical_name)[room:]:
+                del new[name]
+
+    def enter(self, encoded: Encoded, useless: NDArray[np.bool_] | None = None) -> Entered:
+        """A dict was seen: its new names get their columns, in canonical order.
+
+        Parameters
+        ----------
+        encoded
+            The dict.
+        useless
+            Columns that tell nothing so far [n]; names that came once are counted to them.
+        """
+        if self.max_features is not None:
+            self._see(encoded)
+        if not encoded.new:
+            return Entered([], [])
+        new = sorted(encoded.new, key=canonical_name)
+        n_late = 0
+        if self.max_features is not None:
+            n_late = sum(map(self._is_free, self.names)) - self.max_features
+            n_late = max(n_late + sum(map(self._is_free, new)), 0)
+        late = [name for name in new if self._is_free(name)][-n_late:] if n_late else []
+        return self._enter(
+            [name for name in new if name not in late], self._victims(n_late, useless), late
+        )
+
+    def _enter(self, appended: list[Hashable], victims: list[int], late: list[Hashable]) -> Entered:
+        """Give names new columns, and the late ones those of others."""
+        n, n_new = len(self.names), len(appended)
+        for name in appended:
             self._columns[name] = len(self.names)
             self.names.append(name)
-        return [canonical_name(name) for name in ordered]
+        self._seen_at = np.concatenate([self._seen_at, np.zeros(n_new, np.int64)])
+        self._once = np.concatenate([self._once, np.zeros(n_new, np.bool_)])
+        self._since = np.concatenate([self._since, np.zeros(n_new, np.int64)])
+        for column, name in zip(victims, late, strict=True):
+            del self._columns[self.names[column]]
+            self._columns[name], self.names[column] = column, name
+            self.n_evicted += 1
+            self._since[column] = self.n_evicted
+        fresh = [*range(n, n + n_new), *victims]
+        self._seen_at[fresh] = self._n
+        if self.max_features is not None:
+            self._once[fresh] = True
+        self._find_indicators()
+        recycled = [(column, canonical_name(self.names[column])) for column in victims]
+        return Entered([canonical_name(name) for name in appended], recycled)
+
+    def _see(self, encoded: Encoded) -> None:
+        """Remember which columns were seen with this row."""
+        self._n += 1
+        if encoded.complete and encoded.seen is None:
+            self._complete_at = self._n  # stands for all columns: a cheap way for the usual row
+        else:
+            values = encoded.values
+            seen = np.flatnonzero(values == values) if encoded.seen is None else encoded.seen
+            self._seen_at[seen] = self._n
+            self._once[seen] = False
+
+    def _seen_once(self) -> NDArray[np.bool_]:
+        """Columns that were seen in one row only."""
+        return self._once & (self._seen_at >= self._complete_at)
+
+    def _victims(self, n: int, useless: NDArray[np.bool_] | None) -> list[int]:
+        """The columns of n names that were unseen for longest, none of this row."""
+        age = self._n - np.maximum(self._seen_at, self._complete_at)
+        tells_nothing = self._seen_once() if useless is None else self._seen_once() | useless
+        score = age * np.where(tells_nothing, LONGER, 1)
+        if self._pinned is not None:
+            score[[column for column, name in enumerate(self.names) if self._pinned(name)]] = -1
+        order: list[int] = np.argsort(-score, kind="stable")[:n].tolist()
+        return order
+
+    def recycled_since(self, n_evicted: int, n_columns: int) -> NDArray[np.intp]:
+        """Which of the first columns got another name after ``n_evicted`` times."""
+        return np.flatnonzero(self._since[:n_columns] > n_evicted)
+
+    def _find_indicators(self) -> None:
+        if self._starts:
+            is_one = [
+                isinstance(name, str) and name.startswith(self._starts) for name in self.names
+            ]
+            self._indicators = np.flatnonzero(is_one)

@@ -23,6 +23,7 @@ the time keeps the scale of when it is not.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -176,6 +177,13 @@ class ForgettingRate(Stateful):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(n_columns)]))
         self.rate = FORGETTING_RATE
 
+    def renew(self, columns: Sequence[int]) -> None:
+        """Forget what was seen of these columns."""
+        for values in (self._sampled, self._mean, self._variance):
+            values[columns] = 0.0
+        if np.ndim(self.rate):
+            self.rate[columns] = FORGETTING_RATE
+
 
 def winsorised(delta: float, spread: float, n: int) -> float:
     """Difference of the n-th value from the mean: thirty deviations at most, if n is above twenty.
@@ -272,10 +280,24 @@ class RunningMoments(Stateful):
         self.count = np.concatenate([self.count, np.zeros(n_columns)])
         self._floor.append(n_columns)
         if n_columns:
-            # counts stand still while they do not matter
-            self.count[: len(self.count) - n_columns] += max(self._fewest - _SETTLED, 0)
-            self._fewest = 0
-            self._some_constant = True
+            self._let_count(n_columns)
+
+    def _let_count(self, n_new: int = 0) -> None:
+        """Counts matter again, but of the last columns."""
+        # they stand still while they do not
+        self.count[: len(self.count) - n_new] += max(self._fewest - _SETTLED, 0)
+        self._fewest = 0
+        self._some_constant = True
+
+    def renew(self, columns: Sequence[int]) -> None:
+        """Forget these columns: from now on they are others, never seen."""
+        if not columns:
+            return
+        self._let_count()
+        for values in (self.mean, self._variance, self.count):
+            values[columns] = 0.0
+        self.divisor[columns] = np.inf
+        self._floor.renew(columns)
 
     def update(self, values: NDArray[np.float64], complete: bool) -> None:
         """Let a vector [n] join the moments; ``complete`` promises that none is missing."""

@@ -82,7 +82,7 @@ def test_answers_are_the_same_bits_whatever_the_order_of_keys(
 @given(order=st.permutations(NAMES))
 def test_new_names_of_one_dict_enter_in_canonical_order(order):
     encoder = Encoder()
-    encoder.extend(dict.fromkeys(order, 1.0))
+    encoder.enter(encoder.encode(dict.fromkeys(order, 1.0)))
     assert encoder.names == sorted(NAMES, key=canonical_name)
 
 

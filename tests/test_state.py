@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import hashlib
 import json
 import pickle
+import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from decimal import Decimal
 from fractions import Fraction
 
@@ -338,24 +342,27 @@ def damaged(data, rng):
 def test_two_thousand_damaged_files_are_refused_or_equal(files):
     rng = np.random.default_rng(0)
     refused = 0
-    for t in range(2000):
-        data, state = files[t % 3]
-        spoiled = damaged(data, rng)
-        try:
-            model = from_bytes(spoiled)
-        except FileError:
-            refused += 1
-        else:
-            assert same(model.get_state(), state)
+    tracemalloc.start()
+    try:
+        for t in range(2000):
+            data, state = files[t % 3]
+            spoiled = damaged(data, rng)
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            try:
+                model = from_bytes(spoiled)
+            except FileError:
+                refused += 1
+                assert tracemalloc.get_traced_memory()[1] - before <= 2 * len(spoiled) + 4096
+            else:
+                assert same(model.get_state(), state)
+    finally:
+        tracemalloc.stop()
     assert refused > 1900
 
 
 def rewritten(data, change):
     """A file whose header was changed on purpose, checksum and all."""
-    import hashlib
-    import struct
-    import zlib
-
     n_header = int.from_bytes(data[12:20], "little")
     content = json.loads(zlib.decompress(data[44 : 44 + n_header]))
     change(content)
@@ -366,8 +373,6 @@ def rewritten(data, change):
 
 
 def test_a_file_made_on_purpose_is_refused_before_it_is_believed(files):
-    import tracemalloc
-
     data = files[0][0]
     name = "readout.full 0.998.P"
 

@@ -158,9 +158,10 @@ class Classification(Stateful):
 
     def commit(self, step: Step) -> None:
         """Make a step the past."""
-        kinds = self.features.commit(step)
-        if kinds:
-            self.readout.extend(kinds)
+        grown = self.features.commit(step)
+        if grown.anything:
+            self.readout.extend(grown.kinds)
+            self.readout.renew(grown.recycled, len(self.features.encoder))
 
     def forget_stream(self) -> None:
         """Forget memory and past labels; keep classes, scales, weights and shares."""

@@ -15,14 +15,15 @@ changes nothing; ``commit`` makes it the past.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import MOST_FEATURES, check_int, check_product
-from ..encoding import Encoded, Encoder
+from ..encoding import Encoded, Encoder, Entered
 from ..layers import Memory, MemoryBank, MultiHeadLinearAttention, Retrieval
 from ..modes import Mode
 from ..moments import Limit, RunningMoments
@@ -69,6 +70,29 @@ def _standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: 
     limit.apply(out)
 
 
+class Grown(NamedTuple):
+    """What a step changed about the features of the readout.
+
+    Attributes
+    ----------
+    kinds
+        The kind of every feature that is appended: "lag", "input" or "hidden".
+    recycled
+        Columns of the input that are other features from now on.
+    """
+
+    kinds: list[str]
+    recycled: list[int]
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.kinds or self.recycled)
+
+
+NOT_GROWN = Grown([], [])
+
+
 class MemoryFeatures(Stateful):
     """Encoder, memories and running moments; see the module for the equations.
 
@@ -84,6 +108,8 @@ class MemoryFeatures(Stateful):
         Names of the numbers that the task keeps with every step.
     hidden
         Tells the names of features that only the readout sees, not the memories.
+    max_features, categorical
+        Those of the encoder; hidden features do not count.
 
     Attributes
     ----------
@@ -101,8 +127,10 @@ class MemoryFeatures(Stateful):
         n_long: int = 0,
         context: Sequence[str] = (),
         hidden: Callable[[Hashable], bool] | None = None,
+        max_features: int | None = None,
+        categorical: Any = None,
     ) -> None:
-        self.encoder = Encoder()
+        self.encoder = Encoder(max_features, categorical, pinned=hidden)
         self.memories = dict(memories)
         self.states = {name: memory.init_state() for name, memory in memories.items()}
         self._place()
@@ -250,40 +278,56 @@ class MemoryFeatures(Stateful):
         if self._n_retrieved:
             start = layout["retrieved 0"]
             buffer[start : start + self._n_retrieved] = raw[: self._n_retrieved]
-        return Step(values.tobytes(), Evidence(buffer, layout), Transition(encoded, raw, proposals))
+        evidence = Evidence(buffer, layout, self.encoder.n_evicted)
+        return Step(values.tobytes(), evidence, Transition(encoded, raw, proposals))
 
     def learn(self, evidence: Evidence, label: float) -> None:
         """Let the memories that want labels have one, in units of the readout."""
         for name, memory in self._learners:
             self.states[name] = memory.learn(self.states[name], evidence[memory.view], label)
 
+    def refresh(self, evidence: Evidence) -> None:
+        """Take out of what waited the features whose columns belong to others by now."""
+        if evidence.n_evicted < self.encoder.n_evicted:
+            layout = evidence.layout
+            inputs = self.encoder.recycled_since(evidence.n_evicted, layout.n_inputs)
+            for part in ("inputs", "situation", "long"):
+                if layout[part].stop > layout[part].start:
+                    # the inputs stand last in every part
+                    evidence.buffer[layout[part].stop - layout.n_inputs + inputs] = 0.0
+
     def signature(self, encoded: Encoded) -> bytes:
         """Bytes that are equal for equal x, whatever columns have come in between."""
-        values, new = encoded.values, encoded.new
-        if self._hidden is not None:
-            own = [i for i, name in enumerate(self.encoder.names) if not self._hidden(name)]
-            values = values[own]
-            new = {name: value for name, value in new.items() if not self._hidden(name)}
-        late = [new[name] for name in sorted(new, key=canonical_name)]
-        values = np.concatenate([values, late]) + 0.0  # -0.0 is 0.0
-        present = np.flatnonzero(values == values)
-        return values[: present[-1] + 1 if len(present) else 0].tobytes()
+        values, names = encoded.values, self.encoder.names
+        seen = np.flatnonzero(values == values) if encoded.seen is None else encoded.seen
+        named = {canonical_name(names[i]): values[i] for i in seen if not self._is_hidden(names[i])}
+        for name, value in encoded.new.items():
+            if not self._is_hidden(name):
+                named[canonical_name(name)] = value
+        digest = hashlib.blake2b(digest_size=16)
+        for key in sorted(named):
+            number = float(named[key]) + 0.0  # -0.0 is 0.0
+            digest.update(f"{key}\0{number.hex()}\0".encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
-    def commit(self, step: Step) -> list[str]:
-        """Make a step the past.
+    def _is_hidden(self, name: Hashable) -> bool:
+        return self._hidden is not None and self._hidden(name)
 
-        Returns
-        -------
-        The kind of every feature that the readout gains with the next step: "lag", "input" or
-        "hidden".
-        """
+    def commit(self, step: Step) -> Grown:
+        """Make a step the past; what the readout has to do about its features."""
         transition = step.transition
         encoded, raw = transition.encoded, transition.raw
-        grown: list[str] = []
+        constant = self.moments.divisor[self.n_reads :] == np.inf if encoded.new else None
+        entered = self.encoder.enter(encoded, constant)
+        grown = NOT_GROWN
         if encoded.new or self._lags_in < self._n_lags:
-            grown = self._grow(encoded.new)
-            new = [encoded.new[name] for name in self.encoder.names if name in encoded.new]
-            raw = np.concatenate([raw, new])
+            grown = self._grow(entered)
+            columns = [column for column, _ in entered.recycled]
+            names = self.encoder.names
+            appended = names[len(names) - len(entered.appended) :]
+            raw = np.concatenate([raw, [encoded.new[name] for name in appended]])
+            for column in columns:
+                raw[self.n_reads + column] = encoded.new[names[column]]
         self.moments.update(raw, encoded.complete)
         self.follow(step)
         return grown
@@ -308,10 +352,9 @@ class MemoryFeatures(Stateful):
         state.pop("_layout", None)
         return state
 
-    def _grow(self, new: Mapping[Hashable, float]) -> list[str]:
+    def _grow(self, entered: Entered) -> Grown:
         n_lags = self._n_lags - self._lags_in
-        columns = self.encoder.extend(new)
-        names = self.encoder.names
+        columns, names = entered.appended, self.encoder.names
         kinds = ["input"] * len(columns)
         inputs = columns
         if self._hidden is not None:
@@ -324,7 +367,18 @@ class MemoryFeatures(Stateful):
         self._lags_in = self._n_lags
         self._layout = None
         self._show()
-        return ["lag"] * n_lags + kinds
+        self._renew(entered.recycled)
+        return Grown(["lag"] * n_lags + kinds, [column for column, _ in entered.recycled])
+
+    def _renew(self, recycled: Sequence[tuple[int, str]]) -> None:
+        """Let columns be those of other names: nothing is known of them."""
+        self.moments.renew([self.n_reads + column for column, _ in recycled])
+        for column, canonical in recycled:
+            place = self._lags_in + column
+            token = place if self._visible is None else int(np.searchsorted(self._visible, place))
+            for name, memory in self.memories.items():
+                i = token if memory.view == "token" else 1 + column
+                self.states[name] = memory.renew_input(i, canonical, self.states[name])
 
     def _show(self) -> None:
         """Decide what the memories see."""

@@ -49,15 +49,18 @@ class PendingSteps(Stateful):
             shapes = [n for _, evidence in steps for n in evidence.layout.grown]
             buffers = np.concatenate([evidence.buffer for _, evidence in steps])
         shapes = io.integers("shapes", shapes)
+        evicted = io.integers("n_evicted", [evidence.n_evicted for _, evidence in steps])
         buffers = io.array("evidence", buffers, None, finite=False)
         if io.reading:
             self._steps, self._by_key, self._next = {}, {}, 0
             io.check(len(shapes) == 3 * len(keys) and len(keys) <= self.capacity, "shapes: wrong")
+            io.check(len(evicted) == len(keys), "n_evicted: one for each key")
             start = 0
             for i, key in enumerate(keys):
                 grown = shapes[3 * i : 3 * i + 3]
                 io.check(grown[2] <= n_answers and not grown[2] % n_experts, "shapes: wrong")
                 evidence, start = _evidence(io, features, grown, buffers, start)
+                evidence.n_evicted = evicted[i]
                 self.add(key, evidence)
             io.check(start == len(buffers), "evidence is too long")
 

@@ -119,9 +119,10 @@ class Regression(Stateful):
 
     def commit(self, step: Step) -> None:
         """Make a step the past."""
-        kinds = self.features.commit(step)
-        if kinds:
-            self.readout.extend(kinds)
+        grown = self.features.commit(step)
+        if grown.anything:
+            self.readout.extend(grown.kinds)
+            self.readout.renew(grown.recycled, len(self.features.encoder))
 
     def forget_stream(self) -> None:
         """Forget memory and lags; keep scales, weights and shares."""

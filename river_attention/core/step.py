@@ -79,6 +79,7 @@ class Layout(dict[str, Any]):
             self._append(name)
         self._append("answers", n_answers)
         self.n_answers = n_answers
+        self.n_inputs = n_inputs
         self.grown = (n_lags, n_inputs, n_answers)
 
     def _append(self, name: str, length: int | None = None) -> None:
@@ -95,10 +96,13 @@ class Evidence:
     ``skip``), ``skip`` (bias, lags, input), ``token`` (lags, input), ``inputs``; ``long`` (long
     lags, bias, input), ``situation`` (last step of the target, input), ``retrieved i`` (raw reads
     of retrieval), the numbers of the task by their names, and ``answers``.
+
+    ``n_evicted`` is how often a column of the input had been given to another name by then.
     """
 
     buffer: Array
     layout: Layout
+    n_evicted: int = 0
 
     def __getitem__(self, part: str) -> Any:
         """A part, a view or a single number."""

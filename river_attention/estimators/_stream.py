@@ -17,7 +17,7 @@ from .._validation import check_seed, check_weight
 from ..config import ConfigMixin
 from ..core import Classification, Evidence, MemoryFeatures, Regression, Step
 from ..core.pending import PendingSteps
-from ..encoding import Encoded, clean
+from ..encoding import Encoded
 from ..files import Saved
 from ..state import Stateful, Writer
 from . import _frames
@@ -58,6 +58,14 @@ class Stream(Stateful, Saved, ConfigMixin):
     def bank_state_(self) -> NDArray[Any] | None:
         """State of the memory bank; None without bank."""
         return self.features_.states.get("bank")
+
+    @property
+    def n_evicted_(self) -> int:
+        """How often the column of a feature was given to another one."""
+        return self.features_.encoder.n_evicted
+
+    def _clean(self, x: Any) -> dict[Any, float]:
+        return self.features_.encoder.clean(x)
 
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
         return self.features_.encoder.encode(x)
@@ -102,6 +110,10 @@ class Blocks:
         """A label that was checked; raises what is wrong with it."""
         raise NotImplementedError
 
+    def _clean(self, x: Any) -> dict[Any, float]:
+        """An x that was checked, as columns; raises what is wrong with it."""
+        raise NotImplementedError
+
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float) -> None:
         """Learn one sample that was checked."""
         raise NotImplementedError
@@ -110,7 +122,7 @@ class Blocks:
 
     def _checked(self, X: Any, y: Any, w: Any) -> list[tuple[dict[Any, float], Any, float]]:
         """The rows of a block, all of them checked before the first is learned."""
-        batch = [clean(row) for row in _frames.rows(X)]
+        batch = [self._clean(row) for row in _frames.rows(X)]
         labels = [self._check(value) for value in _frames.labels(y, len(batch))]
         return list(zip(batch, labels, _frames.weights(w, len(batch)), strict=True))
 
@@ -237,7 +249,9 @@ class LabelledStream(Stream, Blocks):
     def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Evidence:
         """What waits for the label of x; if nothing does, what x would be now."""
         evidence: Evidence | None = self._pending.pop(self._key(self._encode(x), key))
-        if evidence is None:
+        if evidence is not None:
+            self.features_.refresh(evidence)
+        else:
             evidence = self._step(x).evidence
             self.n_unmatched_ += 1
         return evidence

@@ -10,7 +10,7 @@ from river import base
 from .._validation import check_choice, check_int, check_number
 from ..core import Classification, MemoryFeatures, build_memories
 from ..core.classification import CONTEXT, N_SLOTS, is_lag
-from ..encoding import Encoded, clean
+from ..encoding import Encoded, check_categorical
 from ..modes import Mode
 from ..readout import ClassMixture, check_factors, class_experts
 from . import _frames
@@ -77,6 +77,13 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         given, else on the oldest that waits with the same x. An x that nobody waits for is trained
         on as it looks now and counted in ``n_unmatched_``. ``predict_many``,
         ``predict_proba_many`` and ``debug_one`` stay pure.
+    max_features
+        The largest number of columns that features take; a new name beyond it takes the column of
+        the one unseen for longest, and nothing is remembered of that. None for no bound.
+    categorical
+        Names of the features whose values are categories, such as ``("store", "day")``: strings,
+        codes, anything hashable. Each becomes a column ``name=value``, 1 for its value and 0 for
+        the others; a missing one is 0 in all. None if there are none.
     seed
         Seed of the projections; None draws a new one.
 
@@ -84,6 +91,8 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
     ----------
     classes_
         The classes in the order in which they were first seen.
+    n_evicted_
+        How often the column of a feature was given to another one.
     state_
         State of the heads, one array whose shape the mode decides; None without heads.
     bank_state_
@@ -126,6 +135,8 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         forgetting_factor: float | tuple[float, ...] = (0.998, 0.9999),
         delta: float | None = None,
         advance_on: str = "learn",
+        max_features: int | None = 256,
+        categorical: tuple[Hashable, ...] | None = None,
         seed: int | None = 42,
     ) -> None:
         self.mode = mode
@@ -137,10 +148,18 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         self.forgetting_factor = forgetting_factor
         self.delta = None if delta is None else check_number("delta", delta, above=0.0)
         self.advance_on = check_choice("advance_on", advance_on, ("learn", "predict"))
+        self.max_features = max_features
+        self.categorical = check_categorical(categorical)
         self.seed = seed
         factors = check_factors(forgetting_factor)
         memories = build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed))
-        features = MemoryFeatures(memories, context=CONTEXT, hidden=is_lag)
+        features = MemoryFeatures(
+            memories,
+            context=CONTEXT,
+            hidden=is_lag,
+            max_features=max_features,
+            categorical=categorical,
+        )
         sizes = {name: getattr(self, name) for name in ("n_heads", "d_value", "memory", "n_lags")}
         features.check_size(N_SLOTS * self.n_lags, sizes)
         rows = class_experts(features.n_reads, factors, self.delta)
@@ -170,7 +189,7 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
 
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
         if type(x) is not dict and not isinstance(x, Mapping):
-            clean(x)  # says what is wrong
+            self._clean(x)  # says what is wrong
         return self.features_.encoder.encode({**x, **self.task_.lags})
 
     def predict_proba_one(  # type: ignore[override]  # swallows no misspelt keywords

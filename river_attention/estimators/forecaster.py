@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from river.time_series.base import Forecaster
 from .._validation import check_int, check_target
 from ..config import ConfigMixin
 from ..core import Target
-from ..encoding import clean
+from ..encoding import check_categorical
 from ..files import Saved
 from ..modes import Mode
 from ..moments import TINY
@@ -101,6 +101,13 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         Whether samples with large errors get less weight.
     prior
         What the readout corrects: "persistence", "mean" or "zero".
+    max_features
+        The largest number of columns that features take; a new name beyond it takes the column of
+        the one unseen for longest, and nothing is remembered of that. None for no bound.
+    categorical
+        Names of the features whose values are categories, such as ``("store", "day")``: strings,
+        codes, anything hashable. Each becomes a column ``name=value``, 1 for its value and 0 for
+        the others; a missing one is 0 in all. None if there are none.
     seed
         Seed of the projections; None draws a new one.
 
@@ -108,6 +115,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     ----------
     expert_weights_
         For each step ahead up to ``horizon`` the share of each expert, by name.
+    n_evicted_
+        How often the column of a feature was given to another one.
     n_scored_
         How many forecasts met their targets and moved the shares.
     regressor_, behind_
@@ -152,6 +161,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         delta: float | None = None,
         huber: bool = True,
         prior: str = "persistence",
+        max_features: int | None = 256,
+        categorical: tuple[Hashable, ...] | None = None,
         seed: int | None = 42,
     ) -> None:
         self.season = None if season is None else check_int("season", season, 2)
@@ -169,6 +180,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self.delta = delta
         self.huber = huber
         self.prior = prior
+        self.max_features = max_features
+        self.categorical = check_categorical(categorical)
         self.seed = seed
         drawn = resolve_seed(seed)
         self.regressor_ = self._build(drawn)
@@ -231,8 +244,15 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             delta=self.delta,
             huber=self.huber,
             prior=self.prior,
+            max_features=self.max_features,
+            categorical=self.categorical,
             seed=seed,
         )
+
+    @property
+    def n_evicted_(self) -> int:
+        """How often the column of a feature was given to another one."""
+        return self.regressor_.n_evicted_
 
     def _names(self) -> list[str]:
         """The experts, in the order of ``_experts``."""
@@ -347,7 +367,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
         """The features that are known, checked; what is missing is absent."""
-        known = {} if x is None else clean(x)
+        known = {} if x is None else self.regressor_.features_.encoder.clean(x)
         return {name: value for name, value in known.items() if value == value}
 
     def _score(self) -> None:

@@ -10,6 +10,7 @@ from river import base, proba
 from .._validation import check_bool, check_choice, check_int, check_number
 from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target, build_memories
 from ..core.regression import CONTEXT, EXPERTS_CONTEXT
+from ..encoding import check_categorical
 from ..layers import Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
@@ -85,6 +86,13 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
     drift_detector
         A drift detector of river, fed with the absolute error in units of the scale. When it fires,
         the experts are trusted alike again and learn quickly, from where they are. None for none.
+    max_features
+        The largest number of columns that features take; a new name beyond it takes the column of
+        the one unseen for longest, and nothing is remembered of that. None for no bound.
+    categorical
+        Names of the features whose values are categories, such as ``("store", "day")``: strings,
+        codes, anything hashable. Each becomes a column ``name=value``, 1 for its value and 0 for
+        the others; a missing one is 0 in all. None if there are none.
     seed
         Seed of the projections; None draws a new one.
 
@@ -98,6 +106,8 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         Share of each expert in the prediction, by name.
     expert_losses_
         Running mean of the loss of each expert, by name.
+    n_evicted_
+        How often the column of a feature was given to another one.
     retrieved_
         The past steps that looked most like the last one: (how many labelled steps before it, share
         of the attention), strongest first.
@@ -141,6 +151,8 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         prior: str = "persistence",
         advance_on: str = "learn",
         drift_detector: base.DriftDetector | None = None,
+        max_features: int | None = 256,
+        categorical: tuple[Hashable, ...] | None = None,
         seed: int | None = 42,
     ) -> None:
         self.mode = mode
@@ -158,6 +170,8 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         self.prior = prior
         self.advance_on = check_choice("advance_on", advance_on, ("learn", "predict"))
         self.drift_detector = drift_detector
+        self.max_features = max_features
+        self.categorical = check_categorical(categorical)
         self.seed = seed
         has_experts = readout == "mixture"
         n_long = long_lags if has_experts else 0
@@ -165,7 +179,14 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
             mode, n_heads, d_key, d_value, memory, resolve_seed(seed), window=window
         )
         context = CONTEXT + (EXPERTS_CONTEXT if has_experts else ())
-        features = MemoryFeatures(memories, n_lags, n_long, context)
+        features = MemoryFeatures(
+            memories,
+            n_lags,
+            n_long,
+            context,
+            max_features=max_features,
+            categorical=categorical,
+        )
         sizes = {name: getattr(self, name) for name in SIZES}
         features.check_size(max(n_lags, n_long), sizes)
         target = Target(prior, max(n_lags, n_long), for_retrieval=window > 0)

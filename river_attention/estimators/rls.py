@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from river import base
 
 from .._validation import check_number, check_target, check_weight
 from ..config import ConfigMixin
-from ..encoding import Encoder
+from ..encoding import Encoded, Encoder, check_categorical
 from ..files import Saved
 from ..readout import RecursiveLeastSquares
 from ..state import Stateful, Writer
@@ -40,6 +40,13 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         for ever when λ < 1. 0 switches it off; 8 is a good value.
     huber
         Whether samples with large errors get less weight.
+    max_features
+        The largest number of features; a new name beyond it takes the place of the one unseen for
+        longest, whose weight is forgotten. None for no bound.
+    categorical
+        Names of the features whose values are categories, such as ``("store", "day")``: strings,
+        codes, anything hashable. Each becomes a feature ``name=value``, 1 for its value and 0 for
+        the others; a missing one is 0 in all. None if there are none.
 
     References
     ----------
@@ -67,13 +74,17 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         delta: float = 1.0,
         leak: int = 0,
         huber: bool = False,
+        max_features: int | None = 256,
+        categorical: tuple[Hashable, ...] | None = None,
     ) -> None:
         self.forgetting_factor = forgetting_factor
         self.delta = delta
         self.leak = leak
         self.huber = huber
         check_number("delta", delta, above=0.0)
-        self.encoder_ = Encoder()
+        self.max_features = max_features
+        self.categorical = check_categorical(categorical)
+        self.encoder_ = Encoder(max_features, categorical)
         self.rls_ = RecursiveLeastSquares(forgetting_factor, delta, leak, huber)
 
     @classmethod
@@ -99,14 +110,22 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         """The weight of the constant."""
         return float(self.rls_.weights[0]) if self.rls_.n_features else 0.0
 
-    def _features(self, x: Mapping[Any, Any]) -> tuple[NDArray[np.float64], dict[Any, float]]:
+    @property
+    def n_evicted_(self) -> int:
+        """How often the column of a feature was given to another one."""
+        return self.encoder_.n_evicted
+
+    def _clean(self, x: Any) -> dict[Any, float]:
+        return self.encoder_.clean(x)
+
+    def _features(self, x: Mapping[Any, Any]) -> tuple[NDArray[np.float64], Encoded]:
         encoded = self.encoder_.encode(x)
         phi = np.empty(1 + len(encoded.values))
         phi[0] = 1.0
         phi[1:] = encoded.values
         if not encoded.complete:
             phi[phi != phi] = 0.0
-        return phi, encoded.new
+        return phi, encoded
 
     def predict_one(self, x: dict[Any, Any]) -> float:
         """The prediction for x; 0.0 before anything was learned."""
@@ -135,9 +154,13 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         self._learn(x, check_target(y), check_weight(w))
 
     def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
-        phi, new = self._features(x)
-        if new:
-            self.encoder_.extend(new)
-            added = [new[name] for name in self.encoder_.names if name in new]
+        phi, encoded = self._features(x)
+        appended, recycled = self.encoder_.enter(encoded)
+        if encoded.new:
+            names, new = self.encoder_.names, encoded.new
+            added = [new[name] for name in names[len(names) - len(appended) :]]
             phi = np.concatenate([phi, added])
+            for column, _ in recycled:
+                phi[1 + column] = new[names[column]]
+                self.rls_.renew(1 + column, self.delta)
         self.rls_.update(phi, y, w)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from river import base
 
 from ..core import MemoryFeatures, Step, build_memories
-from ..encoding import Encoded, clean
+from ..encoding import Encoded, check_categorical
 from ..modes import Mode
 from . import _frames
 from ._stream import Stream, resolve_seed
@@ -46,11 +46,20 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         of the heads and 4 for each unit.
     prefix
         What the names of the outputs begin with.
+    max_features
+        The largest number of columns that features take; a new name beyond it takes the column of
+        the one unseen for longest, and nothing is remembered of that. None for no bound.
+    categorical
+        Names of the features whose values are categories, such as ``("store", "day")``: strings,
+        codes, anything hashable. Each becomes a column ``name=value``, 1 for its value and 0 for
+        the others; a missing one is 0 in all. None if there are none.
     seed
         Seed of the projections; None draws a new one.
 
     Attributes
     ----------
+    n_evicted_
+        How often the column of a feature was given to another one.
     state_
         State of the heads, one array whose shape the mode decides; None without heads.
     bank_state_
@@ -76,6 +85,8 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         d_value: int = 4,
         memory: int = 16,
         prefix: str = "attn_",
+        max_features: int | None = 256,
+        categorical: tuple[Hashable, ...] | None = None,
         seed: int | None = 42,
     ) -> None:
         self.mode = mode
@@ -84,11 +95,15 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         self.d_value = d_value
         self.memory = memory
         self.prefix = prefix
+        self.max_features = max_features
+        self.categorical = check_categorical(categorical)
         self.seed = seed
         if not isinstance(prefix, str):
             raise ValueError(f"prefix={prefix!r}: must be a string")
         self.features_ = MemoryFeatures(
-            build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed))
+            build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed)),
+            max_features=max_features,
+            categorical=categorical,
         )
         self._names = [f"{prefix}{i}" for i in range(self.features_.n_reads)]
         self._memo: Step | None = None
@@ -120,7 +135,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def learn_many(self, X: Any, y: Any = None) -> None:
         """Advance over the rows of a data frame, after all have been checked."""
-        for x in [clean(row) for row in _frames.rows(X)]:
+        for x in [self._clean(row) for row in _frames.rows(X)]:
             self.learn_one(x)
 
     def reset_state(self) -> None:

@@ -42,6 +42,10 @@ class Memory(Protocol):
         """Append an input for each name."""
         ...
 
+    def renew_input(self, i: int, name: str, state: Any) -> Any:
+        """Let input i of what it sees be another one from now on; the state after that."""
+        ...
+
     def init_state(self) -> Any:
         """The state before the first step."""
         ...
@@ -135,12 +139,20 @@ class Drawn(Recurrent):
         if names:
             self._draw(names, [self.n_inputs + len(names)] * len(names))
 
+    def renew_input(self, i: int, name: str, state: Any) -> Any:
+        """Draw the column of input i for another name; the state is kept."""
+        d = self.n_inputs
+        weights = self.weights.copy()
+        weights[:, i] = self._column(name, self.scale(d))
+        self.weights, self.fan_in = weights, [*self.fan_in[:i], d, *self.fan_in[i + 1 :]]
+        return state
+
+    def _column(self, name: str, scale: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scale * normal(len(scale), self.seed, self.label, name)
+
     def _draw(self, names: Sequence[str], fan_in: Sequence[int]) -> None:
         scales = {d: self.scale(d) for d in set(fan_in)}
-        columns = [
-            scales[d] * normal(len(scales[d]), self.seed, self.label, name)
-            for name, d in zip(names, fan_in, strict=True)
-        ]
+        columns = [self._column(name, scales[d]) for name, d in zip(names, fan_in, strict=True)]
         self.weights = np.hstack([self.weights, np.stack(columns, axis=1)])
         self.fan_in = [*self.fan_in, *fan_in]
 

@@ -123,6 +123,17 @@ class Retrieval:
     def add_inputs(self, names: Iterable[str]) -> None:
         """Inputs need no weights: the store widens with the first step that has them."""
 
+    def renew_input(self, i: int, name: str, state: Lived) -> Lived:
+        """Forget what was stored of input i; works in place."""
+        column, past = i - 1, state.past  # the first is Δ
+        if column < past["x"].shape[1]:
+            stored = past["x"][:, column]
+            norm = past["norm"]
+            norm -= stored * stored
+            np.maximum(norm, 0.0, out=norm)
+            stored[:] = 0.0
+        return state
+
     def init_state(self) -> Lived:
         """Nothing stored yet."""
         return Lived(

@@ -108,6 +108,10 @@ class ClassLearner(Stateful):
         shares = np.array([LAG_SHARE if kind == "hidden" else 1.0 for kind in kinds])
         self.rls.extend(shares * self._late_delta)
 
+    def renew(self, k: int) -> None:
+        """Feature k, an input, is another one from now on."""
+        self.rls.renew(k, self._late_delta)
+
     def learn(self, phi: Array, counts: ClassCounts, y: int, w: float) -> None:
         """Learn a class; features that came after ``phi`` was made are 0."""
         self.update(padded(phi, self.rls.n_features), self.prior(counts), y, w)

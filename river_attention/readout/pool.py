@@ -155,3 +155,11 @@ class ExpertPool(Stateful):
         """Append features: "lag" (not for experts on long ones), "input" or "hidden"."""
         for expert in self.learning:
             expert.learner.extend([k for k in kinds if k != "lag" or expert.part != "long"])
+
+    def renew(self, columns: Sequence[int], n_inputs: int) -> None:
+        """Columns of the input, of which there are ``n_inputs``, are other features from now on."""
+        for expert in self.learning:
+            # the inputs stand last in every part
+            first = expert.learner.rls.n_features - n_inputs
+            for column in columns:
+                expert.learner.renew(first + column)

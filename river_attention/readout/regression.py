@@ -75,6 +75,10 @@ class Linear(Stateful):
         """Append features."""
         self.rls.extend(np.full(len(kinds), self._late_prior))
 
+    def renew(self, k: int) -> None:
+        """Feature k is another one from now on."""
+        self.rls.renew(k, self._late_prior)
+
     def update(self, phi: Array, r: float, w: float) -> None:
         """Learn a label; features that came after ``phi`` was made are 0."""
         rls = self.rls

@@ -178,6 +178,17 @@ class RecursiveLeastSquares(Stateful):
         # the bound on the diagonal of P starts from its largest element
         self._growth = max(self._growth, float(prior.max(initial=0.0)))
 
+    def renew(self, k: int, prior: float) -> None:
+        """Let feature k be another one from now on: weight 0, this prior variance, no covariance.
+
+        What is left is what is known of the other weights when that of k is not.
+        """
+        self._weights[k] = 0.0
+        self._covariance[k, :k] = 0.0
+        self._covariance[k:, k] = 0.0
+        self._covariance[k, k] = self.prior[k] = prior
+        self._growth = max(self._growth, prior)
+
     def predict(self, phi: Array) -> Any:
         """w'φ for features φ [p], a float or [m]; features not known yet count for nothing."""
         known = self.n_features

@@ -41,7 +41,7 @@ test-spark: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-spark  ## the tests on
 	@java -version >/dev/null 2>&1 || "$$JAVA_HOME/bin/java" -version >/dev/null 2>&1 || { \
 		echo "make: Spark needs a Java runtime, version 17 or newer: apt install openjdk-17-jre-headless," \
 			"brew install openjdk@17, or https://adoptium.net" >&2; exit 1; }
-	$(PY) -m pytest -n 0 -m spark --pyargs tests/keyed
+	$(PY) -m pytest -m spark --pyargs tests/keyed
 
 check: $(INSTALLED) $(VENV)/.with-dev  ## lint, formatting, types
 	$(PY) -m ruff check .

@@ -64,7 +64,7 @@ def test_it_prints_and_writes_what_is_asked(state, tmp_path, capsys):
     state.main(["float32", "keyed", *arguments])
     figures = json.loads(out.read_text())
     assert figures.keys() == {"float32", "keyed"}
-    assert figures["float32"]["default"]["line"]["ratio"] == pytest.approx(1.0, abs=1e-2)
+    assert figures["float32"]["default"]["line"]["change"] == pytest.approx(0.0, abs=1e-2)
     assert {"dict of models", "KeyedModel", "step, blocks of a key"} <= figures["keyed"].keys()
     printed = capsys.readouterr().out
     assert "| dict of models |" in printed

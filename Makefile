@@ -23,7 +23,7 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --doctest-modules --pyargs river_attenti
 # Two pips must not change one environment at the same time.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format bench clean
+.PHONY: help demo test test-all test-spark check format bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -35,7 +35,13 @@ test: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the tests and docte
 	$(PYTEST)
 
 test-all: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the slow tests too
-	$(PYTEST) -m "slow or not slow"
+	$(PYTEST) -m "not spark"
+
+test-spark: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-spark  ## the tests on Spark, which needs a Java runtime
+	@java -version >/dev/null 2>&1 || "$$JAVA_HOME/bin/java" -version >/dev/null 2>&1 || { \
+		echo "make: Spark needs a Java runtime, version 17 or newer: apt install openjdk-17-jre-headless," \
+			"brew install openjdk@17, or https://adoptium.net" >&2; exit 1; }
+	$(PY) -m pytest -m spark --pyargs tests/keyed
 
 check: $(INSTALLED) $(VENV)/.with-dev  ## lint, formatting, types
 	$(PY) -m ruff check .

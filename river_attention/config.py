@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from typing import Any, Self
@@ -85,13 +86,19 @@ def _class_of(name: Any) -> Any:
     )
 
 
+@functools.cache
+def _arguments(cls: type) -> tuple[str, ...]:
+    """The names of the constructor's arguments; to look them up takes as long as a step."""
+    return tuple(inspect.signature(cls).parameters)
+
+
 class ConfigMixin:
     """Constructor arguments to a dict that JSON can hold, and back."""
 
     def get_config(self) -> dict[str, Any]:
         """The constructor arguments, mode objects included, as plain data."""
-        names = inspect.signature(type(self)).parameters
-        return {name: to_plain(getattr(self, name)) for name in names}
+        kind: Any = type(self)
+        return {name: to_plain(getattr(self, name)) for name in _arguments(kind)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -102,7 +109,8 @@ class ConfigMixin:
         ValueError
             If there is a key that is no argument of the constructor.
         """
-        allowed = list(inspect.signature(cls).parameters)
+        kind: Any = cls
+        allowed = _arguments(kind)
         unknown = [key for key in config if key not in allowed]
         if unknown:
             raise ValueError(

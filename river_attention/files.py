@@ -107,7 +107,7 @@ class Saved:
         dtype
             That of ``to_bytes``.
         """
-        _write(Path(path), self.to_bytes(dtype))
+        write_whole(Path(path), self.to_bytes(dtype))
 
 
 def from_bytes(data: bytes) -> Any:
@@ -296,7 +296,7 @@ def _unpack(data: bytes) -> tuple[str, dict[str, Any], State]:
     return name, config, state
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """All of it or nothing: written beside, forced to the disk, then renamed."""
     descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

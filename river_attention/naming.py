@@ -74,24 +74,35 @@ def canonical_name(name: Hashable) -> str:
 
 
 def _canonical_number(number: Any) -> str:
-    """An int, else a float, else a fraction, whichever is the first to equal the number."""
+    """The text of the plain number that equals this one."""
+    plain = plain_number(number)
+    if isinstance(plain, (int, float)):
+        return f"{type(plain).__name__}:{plain!r}"
+    return f"Fraction:{plain}" if type(plain) is Fraction else f"{type(number).__name__}:{number!r}"
+
+
+def plain_number(number: Any) -> Any:
+    """An int, else a float, else a fraction, whichever is the first to equal the number.
+
+    A complex number with an imaginary part is given back as it is.
+    """
     if isinstance(number, numbers.Complex) and number.imag == 0:
         number = number.real
     try:
         exact = Fraction(*number.as_integer_ratio())
     except (AttributeError, OverflowError, ValueError):  # complex, infinite, NaN
         try:
-            return f"float:{float(number)!r}"
+            return float(number)
         except (TypeError, ValueError):
-            return f"{type(number).__name__}:{number!r}"
+            return number
     if exact.denominator == 1:
-        return f"int:{exact.numerator}"
+        return exact.numerator
     try:
         if Fraction(float(exact)) == exact:
-            return f"float:{float(exact)!r}"
+            return float(exact)
     except OverflowError:
         pass
-    return f"Fraction:{exact}"
+    return exact
 
 
 def generator(seed: int, *labels: str) -> np.random.Generator:

@@ -49,7 +49,7 @@ def test_metadata_names_licence_and_python():
     found = installed_metadata()
     assert found["License-Expression"] == "BSD-3-Clause"
     assert found["Requires-Python"] == ">=3.11"
-    assert set(found.get_all("Provides-Extra")) == {"test", "plot", "docs", "dev"}
+    assert set(found.get_all("Provides-Extra")) == {"test", "plot", "docs", "dev", "spark"}
 
 
 def test_only_the_package_itself_is_installed():
@@ -63,11 +63,12 @@ def test_type_hints_are_announced():
     assert (INSTALLED / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("module", ["matplotlib", "pandas", "typer"])
-def test_import_brings_nothing_optional(module):
+@pytest.mark.parametrize("module", ["matplotlib", "pandas", "typer", "pyspark", "pyarrow"])
+@pytest.mark.parametrize("package", ["river_attention", "river_attention.keyed"])
+def test_import_brings_nothing_optional(package, module):
     # river imports pandas by itself where it finds it; what counts is what is added to that.
     by_river = modules_after("from river import base, compose, linear_model, preprocessing, stats")
-    assert module not in modules_after("import river_attention") - by_river
+    assert module not in modules_after(f"import {package}") - by_river
 
 
 @pytest.mark.skipif(not sys.flags.safe_path, reason="the working tree may be on sys.path")

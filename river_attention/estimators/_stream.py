@@ -7,7 +7,7 @@ What a label is, how an answer is read and how one is trained is the task's (``c
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -120,11 +120,17 @@ class Blocks:
 
     _to_series: Callable[[list[Any], Any], Any] = staticmethod(_frames.to_series)
 
-    def _checked(self, X: Any, y: Any, w: Any) -> list[tuple[dict[Any, float], Any, float]]:
+    def _checked(
+        self, rows: Iterable[Mapping[Any, Any]], y: Any, w: Any
+    ) -> list[tuple[dict[Any, float], Any, float]]:
         """The rows of a block, all of them checked before the first is learned."""
-        batch = [self._clean(row) for row in _frames.rows(X)]
+        batch = [self._clean(row) for row in rows]
         labels = [self._check(value) for value in _frames.labels(y, len(batch))]
         return list(zip(batch, labels, _frames.weights(w, len(batch)), strict=True))
+
+    def check_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
+        """Raise what ``learn_many`` would; learns nothing."""
+        self._checked(_frames.rows(X), y, w)
 
     def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
         """Learn the rows of a data frame one after the other, after all have been checked.
@@ -138,7 +144,7 @@ class Blocks:
         w
             One sample weight for all rows, or one for each.
         """
-        for x, label, weight in self._checked(X, y, w):
+        for x, label, weight in self._checked(_frames.rows(X), y, w):
             self._learn(x, label, weight)
 
     def predict_many(self, X: Any) -> Any:
@@ -147,11 +153,18 @@ class Blocks:
 
     def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
         """Test, then train: every row is predicted, then learned. Returns the predictions."""
+        return self._to_series(self._test_then_train(self._checked(_frames.rows(X), y, w)), X)
+
+    def predict_learn_rows(self, rows: Sequence[tuple[Mapping[Any, Any], Any]]) -> list[Any]:
+        """``predict_learn_many`` for pairs of features and label instead of a data frame."""
+        return self._test_then_train(self._checked([x for x, _ in rows], [y for _, y in rows], 1.0))
+
+    def _test_then_train(self, batch: list[tuple[dict[Any, float], Any, float]]) -> list[Any]:
         predictions = []
-        for x, label, weight in self._checked(X, y, w):
+        for x, label, weight in batch:
             predictions.append(self.predict_one(x))
             self._learn(x, label, weight)
-        return self._to_series(predictions, X)
+        return predictions
 
 
 class LabelledStream(Stream, Blocks):

@@ -33,12 +33,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base, drift, dummy, stats, time_series
+from river import base, conf, drift, dummy, stats, time_series
 from river.datasets import synth
 
 from river_attention import RLSRegressor, StreamingAttentionRegressor
@@ -80,17 +81,17 @@ class Job(NamedTuple):
     model: Model
     stream: str
     rows: Stream
-    with_dist: bool = False
+    intervals: bool = False
 
 
 class Run(NamedTuple):
-    """What a job gave; ``sigma`` is NaN where no distribution was asked for."""
+    """What a job gave; intervals [T, 2] by their kind where they were asked for."""
 
     name: str
     stream: str
     truth: Array
     predictions: Array
-    sigma: Array
+    intervals: dict[str, Array]
     alarms: int
     seconds: float
 
@@ -300,23 +301,44 @@ def patched(patches: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
+LEVEL = 0.9
+ADAPTIVE, NORMAL, JACKKNIFE = "predict_interval_one", "with_dist=True", "RegressionJackknife"
+
+
+def _intervals(model: Any, x: dict[Any, Any]) -> tuple[float, dict[str, tuple[float, float]]]:
+    """A prediction and its intervals of 90 %, by their kind."""
+    if isinstance(model, conf.RegressionJackknife):
+        # a number before there are two residuals
+        answer: Any = model.predict_one(x, with_interval=True)
+        low = getattr(answer, "lower", answer)
+        high = getattr(answer, "upper", answer)
+        return (low + high) / 2, {JACKKNIFE: (low, high)}
+    normal = model.predict_one(x, with_dist=True)
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * normal.sigma
+    return normal.mu, {
+        ADAPTIVE: model.predict_interval_one(x, LEVEL),
+        NORMAL: (normal.mu - half, normal.mu + half),
+    }
+
+
 def validate(job: Job) -> Run:
     """Predict and learn every row in turn."""
-    predictions, sigma = np.empty(len(job.rows)), np.full(len(job.rows), np.nan)
+    predictions, intervals = np.empty(len(job.rows)), []
     with patched(job.model.patches):
         model: Any = job.model.build()
         start = time.perf_counter()
         for i, (x, y) in enumerate(job.rows):
-            if job.with_dist:
-                predicted = model.predict_one(x, with_dist=True)
-                predictions[i], sigma[i] = predicted.mu, predicted.sigma
+            if job.intervals:
+                predictions[i], by_kind = _intervals(model, x)
+                intervals.append(by_kind)
             else:
                 predictions[i] = model.predict_one(x)
             model.learn_one(x, y)
         seconds = time.perf_counter() - start
     truth = np.array([y for _, y in job.rows])
+    kinds = {kind: np.array([each[kind] for each in intervals]) for kind in (intervals or [{}])[0]}
     alarms = getattr(model, "n_drifts_", 0)
-    return Run(job.name, job.stream, truth, predictions, sigma, alarms, seconds)
+    return Run(job.name, job.stream, truth, predictions, kinds, alarms, seconds)
 
 
 def run(jobs: Sequence[Job], workers: int | None = None) -> Runs:
@@ -504,33 +526,93 @@ def modes(models: Mapping[str, Model], streams: Mapping[str, Stream]) -> Report:
     return _table(["mode", "geometric mean of MAE / persistence"], rows), result
 
 
-def coverage(models: Mapping[str, Model], streams: Mapping[str, Stream]) -> Report:
-    """How often the central interval of 90 % holds the target, and how wide it is.
+def intervals_compared() -> dict[str, Model]:
+    """Whose intervals are compared: ours, and what river puts around ours and around its own."""
+    models = {name: model for name, model in compared().items() if name.startswith(OURS)}
+    linear = "LinearRegression"
+    return {
+        **models,
+        f"{OURS} in {JACKKNIFE}": Model(partial(_jackknife, StreamingAttentionRegressor)),
+        f"{linear} in {JACKKNIFE}": Model(partial(_jackknife, partial(_baseline, linear))),
+    }
 
-    On streams of more than 1000 rows, after the first 500. Widths are mean widths in units of the
-    standard deviation of y[t] - y[t-1] over the same rows.
+
+def _jackknife(build: Callable[[], base.Regressor]) -> base.Regressor:
+    return conf.RegressionJackknife(build(), confidence_level=LEVEL)
+
+
+def winkler(truth: Array, intervals: Array, level: float = LEVEL) -> Array:
+    r"""Interval scores: the width, plus 2/(1 - level) times how far the target is outside.
+
+    The less the better; its mean is least for the true quantiles (Gneiting, Raftery 2007, *Strictly
+    proper scoring rules, prediction, and estimation*).
     """
-    long = {stream: rows for stream, rows in streams.items() if len(rows) > 1000}
-    if not long:
-        raise SystemExit("coverage needs streams of more than 1000 rows")
-    runs = run([job._replace(with_dist=True) for job in _jobs(models, long)])
-    rows, result = [], {}
+    low, high = intervals.T
+    outside = np.maximum(low - truth, 0.0) + np.maximum(truth - high, 0.0)
+    return high - low + 2.0 / (1.0 - level) * outside
+
+
+def held(inside: Array, window: int = 500, slack: float = 0.05) -> float:
+    """Share of the windows in which the coverage is within ``slack``; NaN with less than one."""
+    if len(inside) < window:
+        return math.nan
+    total = np.concatenate([[0.0], np.cumsum(inside)])
+    local = (total[window:] - total[:-window]) / window
+    return float(np.mean(np.abs(local - LEVEL) <= slack + 1e-12))
+
+
+def coverage(models: Mapping[str, Model], streams: Mapping[str, Stream]) -> Report:
+    """How often intervals of 90 % hold the target, after the first 20 rows.
+
+    Over all rows; the share of windows of 500 rows with 85 to 95 % inside; the mean width in units
+    of the standard deviation of y[t] - y[t-1]; the Winkler score as a multiple of that of the first
+    interval.
+    """
+    start, tables = 20, []
+    runs = run([job._replace(intervals=True) for job in _jobs(models, streams)])
+    figures: dict[str, dict[str, dict[str, float]]] = {}
     for name, by_stream in runs.items():
-        covered, widths = {}, {}
         for stream, done in by_stream.items():
-            half = 1.645 * done.sigma[500:]
-            truth = done.truth[500:]
-            covered[stream] = float(np.mean(np.abs(truth - done.predictions[500:]) <= half))
-            spread = float(np.std(np.diff(done.truth)[499:]))
-            widths[stream] = float(np.mean(2 * half)) / spread if spread else math.nan
-        for title, values in (("coverage", covered), ("width", widths)):
-            of = [values[stream] for stream in long]
-            shown = [f"{100 * v:.1f} %" if title == "coverage" else f"{v:.2f}" for v in of]
-            mean = float(np.mean(of))
-            last = f"{100 * mean:.1f} %" if title == "coverage" else f"{mean:.2f}"
-            rows.append([f"{name}: {title}", *shown, last])
-        result[name] = {"coverage": covered, "width": widths}
-    return _table(["model", *long, "mean"], rows), result
+            truth, spread = done.truth[start:], float(np.std(np.diff(done.truth)[start - 1 :]))
+            for kind, intervals in done.intervals.items():
+                label = name if kind == JACKKNIFE else f"{name}: {kind}"
+                low, high = intervals[start:].T
+                inside = (low <= truth) & (truth <= high)
+                figures.setdefault(label, {})[stream] = {
+                    "coverage": float(inside.mean()),
+                    "windows": held(inside.astype(float)),
+                    "width": float(np.mean(high - low)) / spread if spread else math.nan,
+                    "Winkler": float(winkler(truth, intervals[start:]).mean()),
+                }
+    first = next(iter(figures.values()))
+    for found in figures.values():
+        for stream, of_stream in found.items():
+            unit = first[stream]["Winkler"]
+            of_stream["relative Winkler"] = of_stream["Winkler"] / unit if unit else math.nan
+    for title, of, percent in (
+        ("share of targets inside", "coverage", True),
+        ("share of windows within 90 ± 5 %", "windows", True),
+        ("mean width", "width", False),
+        ("Winkler score, relative", "relative Winkler", False),
+    ):
+        last = "geometric mean" if of == "relative Winkler" else "mean"
+        rows = []
+        for label, found in figures.items():
+            values = [found[stream][of] for stream in streams]
+            known = [value for value in values if not math.isnan(value)]
+            mean = (
+                geometric_mean(known)
+                if of == "relative Winkler"
+                else float(np.mean(known or [math.nan]))
+            )
+            cells = [_percent(v) if percent else _fixed([v])[0] for v in (*values, mean)]
+            rows.append([label, *cells])
+        tables.append(_table([title, *streams, last], rows))
+    return "\n\n".join(tables), figures
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 DRIFTS = {
@@ -614,7 +696,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif arguments.modes:
         models, always = in_modes(), {REFERENCE}
     elif arguments.coverage:
-        models = {name: model for name, model in compared().items() if name.startswith(OURS)}
+        models = intervals_compared()
     elif arguments.drift:
         models = DETECTORS
     else:

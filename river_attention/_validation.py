@@ -61,6 +61,7 @@ def check_number(
     above: float = -math.inf,
     at_least: float = -math.inf,
     at_most: float = math.inf,
+    below: float = math.inf,
 ) -> float:
     """Return ``value`` as a finite float within the bounds, or raise ``ValueError``."""
     ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -68,7 +69,7 @@ def check_number(
         number = float(value) if ok else math.nan
     except OverflowError:
         number = math.inf
-    if not (math.isfinite(number) and number > above and at_least <= number <= at_most):
+    if not (math.isfinite(number) and above < number < below and at_least <= number <= at_most):
         bounds = []
         if above > -math.inf:
             bounds.append(f"> {above:g}")
@@ -76,6 +77,8 @@ def check_number(
             bounds.append(f">= {at_least:g}")
         if at_most < math.inf:
             bounds.append(f"<= {at_most:g}")
+        if below < math.inf:
+            bounds.append(f"< {below:g}")
         allowed = " and ".join(bounds)
         raise ValueError(f"{name}={shortened(value)}: must be a finite number {allowed}".rstrip())
     return number

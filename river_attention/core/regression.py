@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from .._validation import check_target
+from .._validation import LIMIT, check_target
 from ..encoding import Encoded
 from ..layers import Retrieval
-from ..readout import Mixture, SingleReadout
+from ..readout import ErrorQuantiles, Mixture, SingleReadout
+from ..readout.robust import SQUARE_LIMIT
 from ..state import StateError, Stateful, Writer
 from .features import MemoryFeatures, check_sizes
 from .step import Evidence, Step
@@ -21,8 +23,9 @@ from .target import Target
 
 Array = NDArray[np.float64]
 
-CONTEXT = ("anchor", "prediction")
-"""What is predicted when the readout says 0 (NaN before any label was known); what it said."""
+CONTEXT = ("anchor", "prediction", "unit", "error size")
+"""What is predicted when the readout says 0 (NaN before any label was known); what it said; the
+unit of the readout then, 0 if there was none; how large its error was expected to be, in it."""
 
 EXPERTS_CONTEXT = ("last", "mean")
 """Last target and running mean in units of the readout, for readouts whose experts they are."""
@@ -44,6 +47,8 @@ class Regression(Stateful):
 
     Attributes
     ----------
+    errors
+        Quantiles of the errors of the readout, for intervals.
     n_drifts
         How often the detector fired.
     """
@@ -61,6 +66,7 @@ class Regression(Stateful):
         self.target = target
         self.readout = readout
         self.detector = detector
+        self.errors = ErrorQuantiles()
         self.n_drifts = 0
 
     def propose(self, encoded: Encoded) -> Step:
@@ -72,6 +78,8 @@ class Regression(Stateful):
             buffer[layout["last"]], buffer[layout["mean"]] = target.in_units
         buffer[layout["anchor"]] = math.nan if target.last is None else target.anchor
         buffer[layout["prediction"]] = readout.predict(step.evidence)
+        buffer[layout["unit"]] = target.scale
+        buffer[layout["error size"]] = self.errors.size
         return step
 
     def transfer(self, io: Writer, *_: Any) -> None:
@@ -83,6 +91,7 @@ class Regression(Stateful):
         self.target = io.child("target", self.target)
         self.features = io.child("features", self.features)
         self.readout = io.child("readout", self.readout)
+        self.errors = io.child("errors", self.errors)
         self.n_drifts = io.integer("n_drifts", self.n_drifts)
         if io.reading:
             check_sizes(io, self.features, self.readout)
@@ -92,11 +101,19 @@ class Regression(Stateful):
         return self.target.restore(float(evidence["prediction"]))
 
     def variance(self, evidence: Evidence) -> float:
-        """Variance of the prediction, at most 1e300."""
+        """Variance of the prediction, at most 1e300: σ² (1 + uncertainty of the weights).
+
+        σ is that of the normal distribution whose central 90 % are as wide as the interval.
+        """
         scale = self.target.scale
         if scale > 0.0:
-            return min(scale * (scale * self.readout.variance(evidence)), 1e300)
+            deviation = min(scale * self.errors.deviation, LIMIT)
+            return min(deviation**2 * (1.0 + self.readout.spread(evidence)), 1e300)
         return min(self.target.ignorance, 1e300)
+
+    def intervals(self, evidence: Evidence, levels: Sequence[float]) -> list[tuple[float, float]]:
+        """Where the label lies with probability ``levels``, within ±1e150."""
+        return self.target.around(self.value(evidence), self.errors, levels)
 
     def train(self, evidence: Evidence, y: float, w: float) -> None:
         """Learn a label with what was seen then, in units of the scale of now."""
@@ -108,6 +125,7 @@ class Regression(Stateful):
         drifted = w > 0.0 and self._drifted(abs(r - float(evidence["prediction"])))
         self.readout.update(evidence, r, w)
         if w > 0.0:
+            self._measure(evidence, y, anchor)
             self.features.learn(evidence, r)
         if drifted:
             self.n_drifts += 1
@@ -142,6 +160,14 @@ class Regression(Stateful):
             return np.zeros((1, 1, 0))
         state, proposal = self.features.states["retrieved"], step.transition.proposals["retrieved"]
         return retrieval.weights(step.evidence["situation"], proposal, state)
+
+    def _measure(self, evidence: Evidence, y: float, anchor: float) -> None:
+        """Let the error join, as it looked when the prediction was made."""
+        unit = float(evidence["unit"])
+        if unit > 0.0:
+            error = (y - anchor) / unit - float(evidence["prediction"])
+            error = min(max(error, -SQUARE_LIMIT), SQUARE_LIMIT)
+            self.errors.update(error, float(evidence["error size"]))
 
     def _drifted(self, error: float) -> bool:
         detector: Any = self.detector

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_choice
+from .._validation import LIMIT, check_choice
 from ..moments import (
     TINY,
     ForgettingRate,
@@ -40,6 +41,7 @@ from ..moments import (
     update_moments,
     winsorised,
 )
+from ..readout.intervals import ErrorQuantiles
 from ..readout.robust import SQUARE_LIMIT, RobustMean
 from ..state import Stateful, Writer
 
@@ -219,6 +221,30 @@ class Target(Stateful):
         """Variance of a prediction while nothing can be learned: wide, whatever the unit."""
         return (_WIDE * max(1.0, abs(self.anchor))) ** 2
 
+    def around(
+        self, centre: float, errors: ErrorQuantiles, levels: Sequence[float], widening: float = 1.0
+    ) -> list[tuple[float, float]]:
+        """Intervals around a prediction, within ±1e150; wide while nothing can be learned.
+
+        Parameters
+        ----------
+        centre
+            The prediction.
+        errors
+            What is known of its errors, in units of the scale.
+        levels
+            How probable the target is within each.
+        widening
+            What the errors are multiplied by.
+        """
+        unit = self.scale * widening
+        if self.scale == 0.0:
+            unit, errors = math.sqrt(self.ignorance) * widening, ErrorQuantiles()
+        return [
+            (_within(centre + unit * low), _within(centre + unit * high))
+            for low, high in errors.intervals(levels)
+        ]
+
     def limits(self, room: Array) -> tuple[Array, Array]:
         """The range of the targets so far, widened on both sides by ``room`` times its width."""
         room = (self.high - self.low) * room
@@ -254,3 +280,8 @@ class Target(Stateful):
             self.anchor = self.last
         else:
             self.anchor = self._mean
+
+
+def _within(y: float) -> float:
+    """What a target is clipped to."""
+    return min(max(y, -LIMIT), LIMIT)

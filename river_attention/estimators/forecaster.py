@@ -18,6 +18,7 @@ from ..encoding import check_categorical
 from ..files import Saved
 from ..modes import Mode
 from ..moments import TINY
+from ..readout.intervals import ErrorQuantiles, Levels, check_levels
 from ..readout.robust import SQUARE_LIMIT, NoiseVariance
 from ..readout.shares import reweighted
 from ..state import Stateful, Writer
@@ -195,6 +196,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         names = self._names()
         self._weights = np.full((self.horizon, len(names)), 1.0 / len(names))
         self._noise = [NoiseVariance() for _ in range(self.horizon)]
+        self._every = math.ceil(self.horizon / _PREDICTIONS_PER_STEP)
+        self._errors = [
+            ErrorQuantiles(max(1.0, h / self._every)) for h in range(1, self.horizon + 1)
+        ]
+        # how large errors were expected to be at the origins that will be scored [horizon] each
+        self._sizes: deque[Array] = deque()
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -212,6 +219,10 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         io.check(bool((np.abs(totals - 1.0) < 1e-3).all()), "shares do not sum to 1")
         noise = io.below("noise")
         self._noise = [noise.child(str(h), each) for h, each in enumerate(self._noise)]
+        errors = io.below("errors")
+        self._errors = [errors.child(str(h), each) for h, each in enumerate(self._errors)]
+        sizes = np.array(self._sizes).reshape(-1, self.horizon)
+        sizes = io.array("sizes", sizes, None, self.horizon, low=TINY)
         self._past = io.array("past", self._past, None)
         io.check(len(self._past) <= self._reach, f"past is longer than {self._reach}")
         names = list(dict.fromkeys(name for x, _ in self._waiting for name in x))
@@ -223,6 +234,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         rows = io.array("waiting.x", rows, n_waiting, len(names), finite=False)
         io.check(n_waiting < self.horizon and n_waiting <= len(self._past), "waiting: too many")
         if io.reading:
+            self._sizes = deque(sizes)
             # what is missing is absent
             self._waiting = deque(
                 ({k: v for k, v in zip(names, x, strict=True) if math.isfinite(v)}, target)
@@ -288,12 +300,15 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
                 "learn_one(forecast(1)[0])"
             ) from None
         features = self._clean(x)
+        origin = self._n_origins + len(self._waiting)
+        if origin % self._every == 0:
+            self._sizes.append(np.array([errors.size for errors in self._errors]))
         self._waiting.append((features, target))
         self._past = np.append(self._past[1 - self._reach :], target)
         self.regressor_.learn_one(features, target)
         if len(self._waiting) == self.horizon:
-            if self._n_origins % math.ceil(self.horizon / _PREDICTIONS_PER_STEP) == 0:
-                self._score()
+            if self._n_origins % self._every == 0:
+                self._score(self._sizes.popleft())
             self._n_origins += 1
             self.behind_.learn_one(*self._waiting.popleft())
 
@@ -314,22 +329,59 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             Features of the steps ahead, the next one first, at least ``horizon`` of them. None if
             they are not known: they count as missing.
         with_dist
-            Whether to give a normal distribution for each step instead of a number. Its variance is
-            the running mean of the squared errors made as many steps ahead; before there are any,
-            and beyond the horizon of the model, it grows in proportion to the steps, as that of a
-            random walk.
+            Whether to give a normal distribution for each step instead of a number. Its central
+            90 % are as wide as the interval of ``forecast_interval``.
         """
         n_steps, features = self._ahead(horizon, xs)
-        if len(self._past):
-            weights = self._weights[np.minimum(np.arange(n_steps), self.horizon - 1)]
-            experts = self._experts(self.regressor_, self._past, features)
-            means = self._mix(self.regressor_, weights, experts).tolist()
-        else:
-            means = [0.0] * n_steps
+        means = self._means(n_steps, features)
         if not with_dist:
             return means
         variances = self._variances(n_steps)
         return [normal(mean, variance) for mean, variance in zip(means, variances, strict=True)]
+
+    def forecast_interval(
+        self,
+        horizon: int,
+        xs: Iterable[Mapping[Any, Any] | None] | None = None,
+        level: Levels = 0.9,
+    ) -> list[Any]:
+        """Where the next ``horizon`` targets lie, each for itself. Changes nothing.
+
+        From quantiles of the errors made as many steps ahead, each in units of how large they were
+        expected to be; see :mod:`river_attention.readout.intervals`. Before there are any, and
+        beyond the horizon of the model, the width grows with the root of the steps, as that of a
+        random walk.
+
+        Parameters
+        ----------
+        horizon, xs
+            Those of ``forecast``.
+        level
+            How probable each target is inside, in (0, 1); or a list or tuple of levels.
+
+        Returns
+        -------
+        (low, high) for every step, or a list of them, one for each level.
+        """
+        levels, single = check_levels(level)
+        n_steps, features = self._ahead(horizon, xs)
+        target = self.regressor_.task_.target
+        intervals = [
+            target.around(mean, errors, levels, widening)
+            for mean, (errors, widening) in zip(
+                self._means(n_steps, features), self._known(n_steps), strict=True
+            )
+        ]
+        return [each[0] for each in intervals] if single else intervals
+
+    def _means(self, n_steps: int, features: list[dict[Any, float]]) -> list[float]:
+        """The forecast for each step ahead."""
+        if not len(self._past):
+            return [0.0] * n_steps
+        weights = self._weights[np.minimum(np.arange(n_steps), self.horizon - 1)]
+        experts = self._experts(self.regressor_, self._past, features)
+        means: list[float] = self._mix(self.regressor_, weights, experts).tolist()
+        return means
 
     def expert_forecasts(
         self, horizon: int, xs: Iterable[Mapping[Any, Any] | None] | None = None
@@ -370,8 +422,11 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         known = {} if x is None else self.regressor_.features_.encoder.clean(x)
         return {name: value for name, value in known.items() if value == value}
 
-    def _score(self) -> None:
-        """Let the experts forecast what waits, as seen from before, and move the shares."""
+    def _score(self, sizes: Array) -> None:
+        """Let the experts forecast what waits, as seen from before, and move the shares.
+
+        Errors count in units of ``sizes``, what was expected of them at the origin.
+        """
         model = self.behind_
         scale = model.task_.target.scale
         if scale == 0.0:
@@ -388,9 +443,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         unit = np.maximum(unit, TINY)[:, np.newaxis]
         losses = np.minimum(errors, _LARGEST_LOSS * unit) / unit
         self._weights = reweighted(self._weights, losses, ETA)
-        sizes = np.minimum(np.abs(mixed - truth) / scale, SQUARE_LIMIT)
-        for noise, size in zip(self._noise, sizes.tolist(), strict=True):
-            noise.update(size)
+        missed = np.clip((truth - mixed) / scale, -SQUARE_LIMIT, SQUARE_LIMIT).tolist()
+        for noise, errors, error, size in zip(
+            self._noise, self._errors, missed, sizes.tolist(), strict=True
+        ):
+            noise.update(abs(error))
+            errors.update(error, size)
 
     @property
     def _is_scored(self) -> bool:
@@ -440,19 +498,27 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         low, high = self._limits(model.task_.target, experts.shape[1])
         return np.clip(np.einsum("hk,kh->h", weights, experts), low, high)
 
+    def _known(self, n_steps: int) -> list[tuple[ErrorQuantiles, float]]:
+        """The errors of each step ahead, and how much wider those of the step are.
+
+        They grow as those of a random walk where none were seen, and beyond the horizon.
+        """
+        first = self.horizon if self._is_scored else 1
+        return [
+            (self._errors[min(h, self.horizon) - 1], math.sqrt(max(1.0, h / first)))
+            for h in range(1, n_steps + 1)
+        ]
+
     def _variances(self, n_steps: int) -> list[float]:
         """Variance of the forecast for each step ahead."""
-        target, steps = self.regressor_.task_.target, np.arange(1, n_steps + 1)
+        target = self.regressor_.task_.target
         if target.scale == 0.0:
             return [target.ignorance] * n_steps
-        if self._is_scored:
-            known = self._squares()[np.minimum(steps, self.horizon) - 1]
-            relative = known * np.maximum(1.0, steps / self.horizon)
-        else:
-            relative = 1.0 * steps
         # by way of the deviation, whose square still fits a float
-        variances = np.minimum(target.scale * np.sqrt(relative), 1e150) ** 2
-        return variances.tolist()
+        return [
+            min(target.scale * (errors.deviation * widening), 1e150) ** 2
+            for errors, widening in self._known(n_steps)
+        ]
 
 
 def _retrieved(weights: Array, past: Array, n_steps: int) -> Array:

@@ -15,6 +15,7 @@ from ..layers import Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import Mixture, SingleReadout, check_factors, experts
+from ..readout.intervals import Levels, check_levels
 from ..readout.regression import ETA, ETA_LATE
 from ._debug import explain_regression
 from ._stream import LabelledStream, normal, resolve_seed
@@ -265,11 +266,49 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         key
             What ``learn_one`` will find the step by; with ``advance_on="predict"`` only.
         with_dist
-            Whether to give a normal distribution instead of a number. Its standard deviation
-            comes from the errors of the experts, their disagreement and the uncertainty of their
-            weights; before anything was learned it is wide.
+            Whether to give a normal distribution instead of a number. Its central 90 % are as wide
+            as the interval of ``predict_interval_one``, widened by the uncertainty of the weights;
+            before anything was learned it is wide.
         """
         return self._see(x, key, self._distribution if with_dist else self.task_.value)
+
+    def predict_interval_one(self, x: dict[Any, Any], level: Levels = 0.9) -> Any:
+        """Where the target lies if x came next. Changes nothing, wherever time advances.
+
+        From quantiles of the errors so far, in units of how large errors are just now: the share of
+        targets inside is close to ``level`` in the long run, and in every few hundred rows, whether
+        errors are normal or not; see :mod:`river_attention.readout.intervals`. Before anything was
+        learned it is wide. The prediction is inside, unless errors are one-sided or the level is
+        low. Where labels come late, an error is judged by the interval of when x was seen; so ask
+        for it before ``predict_one`` lets time pass.
+
+        Parameters
+        ----------
+        x
+            Features.
+        level
+            How probable the target is inside, in (0, 1); or a list or tuple of levels.
+
+        Returns
+        -------
+        (low, high), or a list of them, one for each level; those of higher levels contain those of
+        lower ones.
+
+        Examples
+        --------
+        >>> from river import datasets
+        >>> from river_attention import StreamingAttentionRegressor
+        >>> model, inside = StreamingAttentionRegressor(), []
+        >>> for x, y in datasets.TrumpApproval():
+        ...     low, high = model.predict_interval_one(x, level=0.8)
+        ...     inside.append(low <= y <= high)
+        ...     model.learn_one(x, y)
+        >>> round(sum(inside) / len(inside), 2)
+        0.8
+        """
+        levels, single = check_levels(level)
+        intervals = self.task_.intervals(self._step(x).evidence, levels)
+        return intervals[0] if single else intervals
 
     def _distribution(self, evidence: Evidence) -> proba.Gaussian:
         task = self.task_

@@ -1,6 +1,7 @@
 """From features to a prediction: recursive least squares, and pools of experts."""
 
 from .classes import ClassMixture, class_experts
+from .intervals import ErrorQuantiles
 from .logistic import OnlineLogistic
 from .pool import Expert, ExpertPool, check_factors
 from .regression import Mixture, SingleReadout, experts
@@ -8,6 +9,7 @@ from .rls import RecursiveLeastSquares
 
 __all__ = [
     "ClassMixture",
+    "ErrorQuantiles",
     "Expert",
     "ExpertPool",
     "Mixture",

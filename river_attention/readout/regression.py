@@ -148,14 +148,12 @@ class Mixture(ExpertPool):
         super().__init__(rows)
         self.eta = eta
         self.n_answers = len(self.experts)
-        self.noise = NoiseVariance()
         self.scale = RobustMean()
         # rows in a row in which every expert was far off
         self._n_far = 0
 
     def transfer(self, io: Writer, *arguments: Any) -> None:
         super().transfer(io, *arguments)
-        self.noise = io.child("noise", self.noise)
         self.scale = io.child("scale", self.scale)
         self._n_far = io.integer("n_far", self._n_far)
 
@@ -170,18 +168,13 @@ class Mixture(ExpertPool):
         _LIMIT.apply(answers)
         return float(self.shares.dot(answers))
 
-    def variance(self, evidence: Any) -> float:
-        """Variance of the predictive distribution: σ² (1 + Σ p_k φ'P_k φ).
-
-        σ² is the variance of the mixture's own errors, which hold the noise and the disagreement of
-        its experts as they partly cancel; the rest is the uncertainty of their weights.
-        """
-        spread = sum(
+    def spread(self, evidence: Any) -> float:
+        """Σ p_k φ'P_k φ: the uncertainty of the weights, in units of the noise variance."""
+        return sum(
             share * expert.learner.rls.spread(evidence[expert.part])
             for share, expert in zip(self.shares.tolist(), self.experts, strict=True)
             if expert.learner is not None
         )
-        return self.noise.value * (1.0 + spread)
 
     def update(self, evidence: Any, r: float, w: float) -> None:
         """Learn a label, given what the experts predicted for it."""
@@ -193,7 +186,6 @@ class Mixture(ExpertPool):
             answers = buffer[layout["answers"]]
             errors = np.abs(answers - r)
             size = abs(float(self.shares.dot(answers)) - r)
-            self.noise.update(size)
             scale = self.scale.value
             if scale > 0.0:
                 self._n_far = self._n_far + 1 if errors.min() > _LARGEST_LOSS * scale else 0
@@ -249,9 +241,9 @@ class SingleReadout(ExpertPool):
         """The prediction."""
         return min(max(self.rls.predict(evidence["full"]), -SQUARE_LIMIT), SQUARE_LIMIT)
 
-    def variance(self, evidence: Any) -> float:
-        """Variance of the predictive distribution."""
-        return self.noise.value * (1.0 + self.rls.spread(evidence["full"]))
+    def spread(self, evidence: Any) -> float:
+        """φ'Pφ: the uncertainty of the weights, in units of the noise variance."""
+        return self.rls.spread(evidence["full"])
 
     def update(self, evidence: Any, r: float, w: float) -> None:
         """Learn a label, given what was predicted for it."""

@@ -194,13 +194,30 @@ def test_the_ladder_and_the_modes_take_part_of_their_rows(accuracy, folder, caps
 def test_coverage_counts_targets_within_the_interval(accuracy, tmp_path, rng, capsys):
     y = rng.standard_normal(1100)
     np.savez(tmp_path / "noise.npz", X=np.zeros((1100, 0)), y=y, names=np.array([]))
-    fast = f"{accuracy.OURS}, fast settings"
-    accuracy.main(["--data", str(tmp_path), "--coverage", "--only", fast])
-    (table,) = tables(capsys.readouterr().out)
-    covered = float(table[f"{fast}: coverage"]["noise"].removesuffix(" %"))
-    assert 80.0 < covered < 98.0
-    # the deviation of the noise is 1, that of its differences √2
-    assert 1.645 * 2 / math.sqrt(2) < float(table[f"{fast}: width"]["noise"]) < 4.0
+    fast, jackknife = f"{accuracy.OURS}, fast settings", "LinearRegression in RegressionJackknife"
+    accuracy.main(["--data", str(tmp_path), "--coverage", "--only", fast, jackknife])
+    inside, windows, width, score = tables(capsys.readouterr().out)
+    kinds = [f"{fast}: predict_interval_one", f"{fast}: with_dist=True", jackknife]
+    assert [list(table) for table in (inside, windows, width, score)] == [kinds] * 4
+    for kind in kinds:
+        assert 80.0 < float(inside[kind]["noise"].removesuffix(" %")) < 98.0
+        # the deviation of the noise is 1, that of its differences √2
+        assert 1.5 * 2 / math.sqrt(2) < float(width[kind]["noise"]) < 4.0
+    assert float(windows[kinds[0]]["noise"].removesuffix(" %")) > 90.0
+    assert float(score[kinds[0]]["noise"]) == 1.0
+
+
+def test_the_interval_score_is_the_width_and_twenty_times_the_miss(accuracy):
+    intervals = np.array([[0.0, 1.0]] * 3)
+    scores = accuracy.winkler(np.array([0.5, 2.0, -0.1]), intervals)
+    assert np.allclose(scores, [1.0, 21.0, 3.0], rtol=1e-12)
+
+
+def test_local_coverage_is_that_of_every_window(accuracy):
+    inside = np.array([1.0] * 90 + [0.0] * 10 + [1.0] * 100)
+    # those that begin in rows 0 to 95 hold at least five of the ten misses, and none holds more
+    assert accuracy.held(inside, window=100) == 96 / 101
+    assert np.isnan(accuracy.held(inside, window=201))
 
 
 def test_the_drifts_are_shown_with_their_alarms(accuracy, capsys):

@@ -8,9 +8,8 @@ r"""Models as bytes and files: no code inside, a checksum over everything, safe 
 The numbers of the first line are little-endian: the major version one byte, the lengths eight bytes
 each; the checksum is SHA-256, cut, over all the rest of the file. The header holds the class, its
 ``get_config()``, the entries of ``get_state()`` that are no arrays, and of each array its name,
-kind (``f8``, ``f4``, ``c16``, ``c8``; with ``=`` before it the number that all are equal to stands
-for all of them) and shape. A file is read by every version of the library
-with the same major version of the format.
+kind (``f8``, ``f4``, ``c16``, ``c8``; ``f8z40`` where its numbers are deflated to 40 bytes) and
+shape. A file is read by every version of the library with the same major version of the format.
 
 Lengths and checksum are looked at before anything is inflated, so what is damaged by accident is
 found before it is used; sizes are compared with those of the file before they are believed, so
@@ -46,8 +45,11 @@ _REGISTRY: dict[str, type] = {}
 # deflate makes a thousand bytes of one at most; what a header says is not so uniform
 _LARGEST_RATIO = 100
 _SMALL = 1 << 16
-# numbers of constant arrays that are written once: few, for nothing else checks their sizes
-_MOST_REPEATED = 4096
+# small arrays are deflated where it pays, as it does for priors and counts; not more than this in
+# all, for nothing else makes a model larger than its file
+_MOST_DEFLATED = 1 << 15
+_LARGEST_DEFLATED = 1 << 12
+_WORTH_IT = 0.75
 
 Model = TypeVar("Model", bound="Saved")
 
@@ -174,7 +176,7 @@ def _pack(model: Any, compact: bool) -> bytes:
     plain: dict[str, Any] = {}
     kinds: dict[str, Any] = {}
     parts: list[bytes] = []
-    repeatable = _MOST_REPEATED
+    room = _MOST_DEFLATED
     for entry, value in model.get_state().items():
         if not isinstance(value, np.ndarray):
             plain[entry] = value
@@ -182,12 +184,12 @@ def _pack(model: Any, compact: bool) -> bytes:
         kind = f"{value.dtype.kind}{value.dtype.itemsize}"
         if compact and _fits_float32(value):
             kind = _COMPACT[kind]
-        dtype = _KINDS[kind]
-        data = np.ascontiguousarray(value, dtype).tobytes()
-        one = data[: dtype.itemsize]
-        if 1 < value.size <= repeatable and data == one * value.size:
-            repeatable -= value.size
-            kind, data = f"={kind}", one
+        data = np.ascontiguousarray(value, _KINDS[kind]).tobytes()
+        if len(data) <= min(room, _LARGEST_DEFLATED):
+            deflated = zlib.compress(data, 6)
+            if len(deflated) < _WORTH_IT * len(data):
+                room -= len(data)
+                kind, data = f"{kind}z{len(deflated)}", deflated
         kinds[entry] = [kind, *value.shape]
         parts.append(data)
     name = type(model).__name__
@@ -274,26 +276,39 @@ def _unpack(data: bytes) -> tuple[str, dict[str, Any], State]:
             raise ValueError
         if any(item not in CLASSES for item in _objects(config)):
             raise ValueError
-        position, repeatable = 0, _MOST_REPEATED
+        position, room = 0, _MOST_DEFLATED
         for entry, (kind, *shape) in kinds.items():
             if not all(type(n) is int and n >= 0 for n in shape):
                 raise ValueError
-            dtype, n_numbers = _KINDS[kind.removeprefix("=")], math.prod(shape)
-            n_written = 1 if kind.startswith("=") else n_numbers
-            repeatable -= n_numbers - n_written
-            end = position + n_written * dtype.itemsize
-            if end > n_arrays or repeatable < 0:
+            plain, deflates, n_deflated = kind.partition("z")
+            dtype, n_numbers = _KINDS[plain], math.prod(shape)
+            n_bytes = n_numbers * dtype.itemsize
+            end = position + (int(n_deflated) if deflates else n_bytes)
+            if not position <= end <= n_arrays:
                 raise ValueError
-            flat = np.frombuffer(arrays, dtype, n_written, position)
+            numbers = memoryview(arrays)[position:end]
+            if deflates:
+                room -= n_bytes
+                numbers = _inflated(numbers, n_bytes, room)
             # views: set_state copies
-            full = flat if n_written == n_numbers else np.broadcast_to(flat, n_numbers)
-            state[entry] = full.reshape(shape)
+            state[entry] = np.frombuffer(numbers, dtype, n_numbers).reshape(shape)
             position = end
         if position != n_arrays:
             raise ValueError
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FileError("the file was not written by this library: its header is wrong") from None
     return name, config, state
+
+
+def _inflated(data: memoryview, n_bytes: int, room: int) -> memoryview:
+    """What was deflated, if it is as long as it should be and there is room for it."""
+    if room < 0:
+        raise ValueError
+    inflate = zlib.decompressobj()
+    found = inflate.decompress(data, n_bytes + 1)
+    if len(found) != n_bytes or not inflate.eof:
+        raise ValueError
+    return memoryview(found)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -381,7 +381,11 @@ def test_a_file_made_on_purpose_is_refused_before_it_is_believed(files):
 
     changes = [
         shape(10**12),
-        shape(10**12, kind="=f8"),
+        shape(10**12, kind="f8z40"),
+        shape(3, kind="f8z-40"),
+        shape(3, kind="f8z999999999"),
+        shape(3, kind="f8zz"),
+        lambda content: content["arrays"].update({"readout.full 0.998.prior": ["f8z13", 10**6]}),
         shape(-1),
         shape(2.5),
         shape(3, kind="O8"),

@@ -62,7 +62,7 @@ def build_memories(
     return memories
 
 
-def _standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: Array) -> None:
+def standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: Array) -> None:
     """(values - mean) / divisor, clipped at ±limit, into ``out``."""
     np.subtract(values, mean, out=out)
     out /= divisor
@@ -113,6 +113,8 @@ class MemoryFeatures(Stateful):
         self._n_long = n_long
         self._context = tuple(context)
         self._hidden = hidden
+        # tells the names of features that are no part of x
+        self._computed = hidden
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
         # columns of u for the memories; None for all of them
@@ -222,7 +224,7 @@ class MemoryFeatures(Stateful):
         if n_lags:
             buffer[n_reads + 1 : n_reads + 1 + n_lags] = lags[:n_lags]
         scaled = buffer[layout["inputs"]]
-        _standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
+        standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
         if not encoded.complete:
             scaled[values != values] = 0.0
         if self._has_situation:
@@ -238,7 +240,7 @@ class MemoryFeatures(Stateful):
             for name, memory, columns in self._slots:
                 seen = token if memory.view == "token" else situation
                 raw[columns], proposals[name] = memory.propose(seen, self.states[name])
-            _standardise(
+            standardise(
                 raw[:n_reads], mean[:n_reads], divisor[:n_reads], READ_LIMIT, buffer[:n_reads]
             )
         n_long = self._n_long
@@ -260,10 +262,10 @@ class MemoryFeatures(Stateful):
     def signature(self, encoded: Encoded) -> bytes:
         """Bytes that are equal for equal x, whatever columns have come in between."""
         values, new = encoded.values, encoded.new
-        if self._hidden is not None:
-            own = [i for i, name in enumerate(self.encoder.names) if not self._hidden(name)]
+        if self._computed is not None:
+            own = [i for i, name in enumerate(self.encoder.names) if not self._computed(name)]
             values = values[own]
-            new = {name: value for name, value in new.items() if not self._hidden(name)}
+            new = {name: value for name, value in new.items() if not self._computed(name)}
         late = [new[name] for name in sorted(new, key=canonical_name)]
         values = np.concatenate([values, late]) + 0.0  # -0.0 is 0.0
         present = np.flatnonzero(values == values)

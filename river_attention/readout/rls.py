@@ -135,7 +135,7 @@ class RecursiveLeastSquares(Stateful):
         self._growth = io.number("growth", self._growth, low=0.0)
         self.prior = io.array("prior", self.prior, None, low=0.0)
         p = len(self.prior)
-        targets = io.integers("n_targets", list(self._weights.shape[1:]), low=1)
+        targets = io.integers("n_targets", list(self._weights.shape[1:]))
         io.check(len(targets) < 2, "n_targets: one number at most")
         self._weights = io.array("weights", self._weights, p, *targets)
         self._covariance = io.triangle("P", self._covariance, p)

@@ -138,7 +138,9 @@ class Targets(Stateful):
     def transfer(self, io: Writer, *arguments: int) -> None:
         """``arguments``: number of targets."""
         m = arguments[0] if arguments else len(self)
-        self.last = io.array("last", self.last, m, finite=False)
+        known = io.array("known", self.known.astype(np.float64), m, low=0.0) > 0.0
+        last = io.array("last", np.where(self.known, self.last, 0.0), m)
+        self.last = np.where(known, last, np.nan)
         self.low = io.array("low", self.low, m)
         self.high = io.array("high", self.high, m)
         self.delta = io.array("delta", self.delta, m, low=-LAG_LIMIT)

@@ -43,9 +43,9 @@ FEWEST = 5
 RESIDUAL_LIMIT = 10.0
 
 # exponents below this change nothing, and the 16th power of exp of it is not yet denormal
-_FARTHEST = -40.0
+FARTHEST = -40.0
 # a mean score below this is rounding: all stored steps are alike
-_ALIKE = 1e-12
+ALIKE = 1e-12
 
 
 @dataclass(slots=True)
@@ -280,13 +280,18 @@ class Retrieval:
             score += distance
             # the ufuncs themselves: methods of an array cost microseconds more
             mean = np.add.reduce(score) / n
-            if not mean > _ALIKE:
+            if not mean > ALIKE:
                 weights = np.ones((len(TEMPERATURES), n))
             else:
                 weights = np.empty((len(TEMPERATURES), n))
                 score -= np.minimum.reduce(score)
                 score *= -1.0 / (TEMPERATURES[0] * mean)
-                temper(score, weights)
+                np.maximum(score, FARTHEST, out=score)
+                np.exp(score, out=weights[0])
+                for k in range(1, len(TEMPERATURES)):
+                    # temperatures are a factor 4 apart
+                    np.multiply(weights[k - 1], weights[k - 1], out=weights[k])
+                    weights[k] *= weights[k]
             all_weights.append(weights)
         return all_weights
 
@@ -312,19 +317,6 @@ def apart_from(x: Array, past: Ring) -> Array:
         apart += past["norm"]
         apart += x.dot(x)
     return apart
-
-
-def temper(score: Array, weights: Array) -> None:
-    """Exponentials of a score [..., n] in units of the first temperature, for all of them.
-
-    The score is changed, the weights [temperatures, ..., n] are written.
-    """
-    np.maximum(score, _FARTHEST, out=score)
-    np.exp(score, out=weights[0])
-    for k in range(1, len(TEMPERATURES)):
-        # temperatures are a factor 4 apart
-        np.multiply(weights[k - 1], weights[k - 1], out=weights[k])
-        weights[k] *= weights[k]
 
 
 # from this many steps on the missing past of the oldest step is below rounding

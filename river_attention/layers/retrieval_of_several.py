@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from .._validation import check_int
 from ..state import Stateful, Writer
 from .retrieval import (
+    ALIKE,
     FADING,
+    FARTHEST,
     FEWEST,
     METRICS,
     READS,
@@ -26,14 +28,11 @@ from .retrieval import (
     Proposal,
     apart_from,
     settled,
-    temper,
 )
 from .window import Ring
 
 Array = NDArray[np.float64]
 
-# a mean score below this is rounding: all stored steps are alike
-_ALIKE = 1e-12
 _METRICS = np.array(METRICS)[:, None, None]
 _RATE = np.array(-TEMPERATURES[0])
 
@@ -139,10 +138,10 @@ class RetrievalOfSeveral(Stateful):
         return reads, Proposal(distance, past.n_appended)
 
     def _look_back(self, x: Array, distance: Array) -> Array:
-        """The reads, all metrics at once: scores are [metric, m, n], weights [temperature, ...]."""
+        """The reads, all metrics at once: scores and weights are [metric, m, n]."""
         past = self._lived.past
         n, m = past.n, self.n_targets
-        residual = np.ascontiguousarray(past["residual"].T)
+        residual = np.ascontiguousarray(past["residual"].T)[:, :, None]
         score = settled(distance, past) + _METRICS * apart_from(x, past)
         complete = np.minimum.reduce(past["known"], axis=None) > 0.0
         known: Any = 1.0 if complete else np.ascontiguousarray(past["known"].T)
@@ -155,15 +154,23 @@ class RetrievalOfSeveral(Stateful):
             nearest = np.min(score, axis=2, where=known > 0.0, initial=np.inf)
             score -= nearest[:, :, None]
             np.maximum(score, 0.0, out=score)
-        score *= ((mean > _ALIKE) / (_RATE * np.maximum(mean, _ALIKE)))[:, :, None]
-        weights = np.empty((len(TEMPERATURES), *score.shape))
-        temper(score, weights)
+        score *= ((mean > ALIKE) / (_RATE * np.maximum(mean, ALIKE)))[:, :, None]
+        np.maximum(score, FARTHEST, out=score)
+        weights = np.exp(score, out=score)
         if not complete:
             weights *= known
-        sums = np.add.reduce(weights, axis=3).transpose(1, 2, 0)
-        reads = np.matmul(weights.transpose(1, 2, 0, 3), residual[:, :, None])[:, :, :, 0]
-        reads /= sums if complete else np.where((n_known >= FEWEST)[:, None], sums, np.inf)
-        return reads.transpose(1, 0, 2).reshape(m, -1)
+        sums = np.empty((m, len(METRICS), len(TEMPERATURES)))
+        reads = np.empty(sums.shape)
+        for k in range(len(TEMPERATURES)):
+            if k:  # temperatures are a factor 4 apart
+                weights *= weights
+                weights *= weights
+            sums[:, :, k] = np.add.reduce(weights, axis=2).T
+            reads[:, :, k] = np.matmul(weights.transpose(1, 0, 2), residual)[:, :, 0]
+        if not complete:
+            sums[n_known < FEWEST] = np.inf
+        reads /= sums
+        return reads.reshape(m, -1)
 
     def commit(self, proposal: Proposal) -> None:
         """Time advances by the step of a proposal."""

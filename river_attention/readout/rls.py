@@ -54,7 +54,7 @@ _LARGE = 1 << 14
 def _add_outer(matrix: Array, column: Array, row: Array) -> Array:
     """The matrix plus the product of a column and a row; a large one is changed in place."""
     if matrix.size < _LARGE:
-        return matrix + np.outer(column, row)
+        return matrix + column[:, None] * row
     # one pass over the memory instead of three; BLAS wants columns first
     return dger(1.0, row, column, a=matrix.T, overwrite_a=1).T
 

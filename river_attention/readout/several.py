@@ -67,10 +67,10 @@ class SharedLinear(Stateful):
     >>> expert.add_target(), expert.add_target()
     (None, None)
     >>> for x in range(9):
-    ...     y = np.array([1.0 + x, 2.0 * x])
-    ...     expert.update(np.array([1.0, x]), y, np.array([True, x < 5]), 1.0)
+    ...     y, rows = np.array([1.0 + x, 2.0 * x]), [0, 1] if x < 5 else [0]
+    ...     expert.update(np.array([1.0, x]), y, rows, 1.0)
     >>> expert.predict(np.array([[1.0, 3.0]])).round(1)
-    array([4., 6.])
+    array([3.9, 5.8])
     """
 
     def __init__(
@@ -110,25 +110,22 @@ class SharedLinear(Stateful):
         answers: Array = self.rls.predict(part[0])
         return answers
 
-    def update(self, part: Array, r: Array, seen: NDArray[np.bool_], w: float) -> None:
-        """Learn the labels [m] that were ``seen``; features that came later are 0."""
+    def update(self, part: Array, r: Array, rows: Sequence[int], w: float) -> None:
+        """Learn the labels [m] of some targets; features that came later are 0."""
         rls = self.rls
         phi = padded(part.reshape(-1), rls.n_features)
         errors = r - rls.predict(phi)
         if not math.isfinite(errors.dot(errors)):  # nothing can be learned from an overflow
             finite = np.abs(errors) < SQUARE_LIMIT
-            seen, errors = seen & finite, np.where(finite, errors, 0.0)
-        omega = seen.astype(np.float64)
-        if self._huber and w > 0.0:
-            sizes = np.abs(errors).tolist()
-            for j in np.flatnonzero(seen).tolist():
-                omega[j] = self.scales[j].weight(sizes[j])
-        most = float(omega.max(initial=0.0))
-        if w > 0.0 and most > 0.0:
-            errors *= omega / most
-            rls.correct(phi, errors, w * most)
-        else:
-            rls.correct(phi, errors, 0.0)
+            errors = np.where(finite, errors, 0.0)
+            rows = [j for j in rows if finite[j]]
+        omega = [0.0] * len(r)
+        for j, error in zip(rows, errors[rows].tolist(), strict=True):
+            omega[j] = self.scales[j].weight(abs(error)) if self._huber and w > 0.0 else 1.0
+        most = max(omega, default=0.0)
+        if most > 0.0:
+            errors *= np.array(omega) / most
+        rls.correct(phi, errors, w * most)
 
 
 class OwnLinear(Stateful):
@@ -188,12 +185,11 @@ class OwnLinear(Stateful):
         """The answers [m] for features [m, p]."""
         return [one.predict(phi) for one, phi in zip(self.rls, part, strict=True)]
 
-    def update(self, part: Array, r: Array, seen: NDArray[np.bool_], w: float) -> None:
-        """Learn the labels [m] that were ``seen``; features that came later are 0."""
-        labels = r.tolist()
-        for j in np.flatnonzero(seen).tolist():
+    def update(self, part: Array, r: Array, rows: Sequence[int], w: float) -> None:
+        """Learn the labels [m] of some targets; features that came later are 0."""
+        for j, label in zip(rows, r[rows].tolist(), strict=True):
             one = self.rls[j]
-            one.update(padded(part[j], one.n_features), labels[j], w)
+            one.update(padded(part[j], one.n_features), label, w)
 
 
 def experts_of_several(
@@ -350,35 +346,39 @@ class MixtureOfSeveral(ExpertPool):
         seen.
         """
         answers = self._answers(evidence)
-        m = len(answers)
+        m, rows = len(answers), np.flatnonzero(seen).tolist()
         for _, part, learner in self.experts:
             if learner is not None:
-                learner.update(self._rows(part, evidence[part], m), r, seen, w)
+                learner.update(self._rows(part, evidence[part], m), r, rows, w)
         if w > 0.0:
-            rows = np.flatnonzero(seen)
-            labels = r[rows]
-            errors = np.abs(answers[rows] - labels[:, None])
-            self._learn_shares(rows, errors, np.abs(evidence["prediction"][rows] - labels), w)
+            labels, predictions = r[rows], evidence["prediction"]
+            if len(rows) < m:
+                answers, predictions = answers[rows], predictions[rows]
+            errors = np.abs(answers - labels[:, None])
+            self._learn_shares(rows, errors, np.abs(predictions - labels), w)
 
-    def _learn_shares(self, rows: NDArray[np.intp], errors: Array, sizes: Array, w: float) -> None:
-        scales = [self.scales[j] for j in rows.tolist()]
+    def _learn_shares(self, rows: list[int], errors: Array, sizes: Array, w: float) -> None:
+        scales = [self.scales[j] for j in rows]
         scale = np.array([one.value for one in scales])
         if not scale.all():
             known = scale > 0.0
-            rows, errors, scale = rows[known], errors[known], scale[known]
-        if len(rows):
+            rows, errors, scale = np.array(rows)[known].tolist(), errors[known], scale[known]
+        if rows:
+            # a view where all are there
+            at: Any = slice(None) if len(rows) == self.n_targets else rows
             far = np.minimum.reduce(errors, axis=1) > LARGEST_LOSS * scale
-            n_far = self._n_far[rows] = np.where(far, self._n_far[rows] + 1.0, 0.0)
+            n_far = self._n_far[at] = np.where(far, self._n_far[at] + 1.0, 0.0)
             lost = n_far > PATIENCE
             if lost.any():
                 scale = np.where(lost, np.median(errors, axis=1), scale)
             scale = scale[:, None]
-            losses = np.minimum(errors, LARGEST_LOSS * scale) / scale
+            losses = np.minimum(errors, LARGEST_LOSS * scale)
+            losses /= scale
             weighted = np.minimum(losses * min(w, LARGEST_WEIGHT), LARGEST_LOSS)
-            counts = self._counts[rows] = self._counts[rows] + 1.0
+            counts = self._counts[at] = self._counts[at] + 1.0
             rate = np.maximum(1.0 / counts, FORGETTING_RATE)[:, None]
-            mean = self.mean_losses[rows]
-            self.mean_losses[rows] = mean + rate * (losses - mean)
-            self.shares[rows] = reweighted(self.shares[rows], weighted, self.eta)
+            mean = self.mean_losses[at]
+            self.mean_losses[at] = mean + rate * (losses - mean)
+            self.shares[at] = reweighted(self.shares[at], weighted, self.eta)
         for one, size in zip(scales, sizes.tolist(), strict=True):
             one.update(size)

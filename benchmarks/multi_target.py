@@ -168,7 +168,7 @@ def solar_flare() -> dict[str, float]:
     }
     found = {}
     for name, model in models.items():
-        rows = ((dict(map(indicator, x.items())), y) for x, y in datasets.SolarFlare())
+        rows: Any = ((dict(map(indicator, x.items())), y) for x, y in datasets.SolarFlare())
         metric = metrics.multioutput.MacroAverage(metrics.MAE())
         found[name] = float(evaluate.progressive_val_score(rows, model, metric).get())
     return found

@@ -289,9 +289,9 @@ class MultiRegression(Stateful):
             new = [name for name in y if name not in self._index]
             for name in sorted(new, key=canonical_name):
                 self._enter(name)
-        if self.names:
+        if y:
             self.targets.update(self._columns(y))
-        self._show_lags()
+            self._show_lags()
 
     def _columns(self, y: Mapping[Hashable, float]) -> Array:
         """A number for every known target [m], NaN where it is missing."""

@@ -35,6 +35,18 @@ from .targets import Targets
 Array = NDArray[np.float64]
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether there is no number: None, NaN, or what stands for them in tables."""
+    if type(value) is float:
+        return value != value
+    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        return True
+    try:
+        return isinstance(value, (numbers.Number, np.generic)) and bool(value != value)
+    except ArithmeticError:  # a signalling NaN
+        return True
+
+
 def check_targets(y: Any) -> dict[Hashable, float]:
     """The targets of a row that are there, as floats clipped at ±1e150.
 
@@ -51,12 +63,7 @@ def check_targets(y: Any) -> dict[Hashable, float]:
         )
     checked: dict[Hashable, float] = {}
     for name, value in y.items():
-        if type(value) is not float:
-            if value is None or type(value).__name__ in ("NAType", "NaTType"):
-                continue
-            if not isinstance(value, (str, bytes)) and np.ndim(value) == 0 and value != value:
-                continue
-        elif value != value:
+        if _is_missing(value):
             continue
         try:
             checked[name] = check_target(value)
@@ -320,7 +327,8 @@ class MultiRegression(Stateful):
         kinds = self.features.commit(step)
         if kinds:
             self.readout.extend(kinds)
-        looked = getattr(step.transition, "looked", None)
+        transition = step.transition
+        looked = transition.looked if isinstance(transition, TransitionOfSeveral) else None
         if looked is not None and self.retrieval is not None:
             self.retrieval.commit(looked)
             self.moments.update(step.evidence["retrieved"], True)

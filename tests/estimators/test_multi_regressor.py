@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,11 @@ def trained(stream, **params):
 # --- targets that are missing, and new ones
 
 
-@pytest.mark.parametrize("missing", [None, math.nan, np.float64("nan"), pd.NA, pd.NaT])
+@pytest.mark.parametrize(
+    "missing",
+    [None, math.nan, np.float32("nan"), Decimal("nan"), Decimal("snan"), pd.NA, pd.NaT],
+    ids=repr,
+)
 def test_every_spelling_of_missing_means_the_target_is_absent(missing, fingerprint):
     spelt, absent = trained(rows(30)), trained(rows(30))
     for x, y in rows(10, seed=1):

@@ -39,7 +39,7 @@ SHIFTED = {"etth1": 6, "pollution": 4, "trump": 5}
 
 UNRELATED = ("etth1", "pollution", "dmin", "sunspots")
 SIZES = (1, 2, 5, 10)
-_WARMUP, _TURN = 1100, 50
+_WARMUP, _TURN = 1100, 20
 
 
 def synthetic(n_rows: int) -> dict[str, Stream]:

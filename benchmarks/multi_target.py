@@ -6,10 +6,10 @@ mean absolute errors (below 1 is better for the one model): the geometric mean o
 a stream, and the worst of them. Then what a row costs with 1, 2, 5 and 10 targets, in units of the
 default regressor of one target, measured in turns.
 
-Streams without ``--data``: three synthetic ones and the three related polls of river's
-TrumpApproval. With it, those made of the files there: weather, loads and prices that are inputs of
-the next row become targets of their own, and four series that have nothing to do with each other
-stand side by side.
+Streams without ``--data``: three synthetic ones, and the approval rating of river's TrumpApproval
+with its polls. With it, those made of the files there: weather, loads, returns and polls, which are
+inputs there, become targets of their own in the row in which they were measured, and four series
+that have nothing to do with each other stand side by side.
 
     python benchmarks/multi_target.py [--data DIR] [--rows 4000] [--json FILE]
 """
@@ -34,8 +34,8 @@ Array = NDArray[np.float64]
 Stream = tuple[Array, Array]
 """Inputs [T, d] and targets [T, m]."""
 
-SHIFTED = {"etth1": 6, "pollution": 4, "trump": 5}
-"""Files whose first inputs are what the next row measures."""
+MEASURED = {"etth1": (6, 1), "pollution": (4, 1), "sp_same": (10, 1), "trump": (5, 0)}
+"""Files whose first inputs, so many, were measured like the target, so many rows before it."""
 
 UNRELATED = ("etth1", "pollution", "dmin", "sunspots")
 SIZES = (1, 2, 5, 10)
@@ -71,7 +71,7 @@ def bundled(n_rows: int) -> dict[str, Stream]:
     names = [name for name in rows[0][0] if name != "ordinal_date"]
     polls = np.array([[x[name] for name in names] for x, _ in rows])
     y = np.array([[y] for _, y in rows])
-    return {"TrumpApproval": (np.zeros((len(rows) - 1, 0)), np.hstack([y[:-1], polls[1:]]))}
+    return {"TrumpApproval": (np.zeros((len(rows), 0)), np.hstack([y, polls]))}
 
 
 def from_files(data: Path, n_rows: int) -> dict[str, Stream]:
@@ -82,12 +82,11 @@ def from_files(data: Path, n_rows: int) -> dict[str, Stream]:
             return archive["X"].astype(float), archive["y"].astype(float)
 
     streams = {}
-    for name, n in SHIFTED.items():
+    for name, (n, late) in MEASURED.items():
         X, y = load(name)
-        Y = np.column_stack([y[:-1], X[1:, :n]])
-        streams[name] = (X[:-1, n:][:n_rows], Y[:n_rows])
-    X, y = load("sp_same")
-    streams["prices"] = (np.zeros((len(y), 0)), np.column_stack([X[:, :9], y])[:n_rows])
+        length = min(n_rows, len(y) - late)
+        Y = np.column_stack([y[:length], X[late : late + length, :n]])
+        streams[name] = (X[:length, n:], Y)
     series = [load(name)[1] for name in UNRELATED]
     n = min(n_rows, *map(len, series))
     streams["unrelated"] = (np.zeros((n, 0)), np.column_stack([y[:n] for y in series]))

@@ -46,7 +46,7 @@ def test_it_prints_errors_by_stream_and_costs_by_targets(benchmark, tmp_path, ca
 
 def test_files_become_streams_of_several_targets(benchmark, tmp_path):
     rng = np.random.default_rng(1)
-    for name in {*benchmark.SHIFTED, *benchmark.UNRELATED, "sp_same"}:
+    for name in {*benchmark.MEASURED, *benchmark.UNRELATED}:
         X, y = np.arange(200.0).reshape(20, 10), rng.normal(size=20)
         np.savez(tmp_path / f"{name}.npz", X=X, y=y)
     streams = benchmark.from_files(tmp_path, 12)
@@ -54,8 +54,9 @@ def test_files_become_streams_of_several_targets(benchmark, tmp_path):
     assert X.shape == (12, 4)
     assert Y.shape == (12, 7)
     assert Y[0, 1:].tolist() == [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]
+    assert streams["trump"][1][0, 1:].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert streams["unrelated"][1].shape == (12, 4)
-    assert streams["prices"][1].shape == (12, 10)
+    assert streams["sp_same"][1].shape == (12, 11)
 
 
 def test_too_few_rows_are_refused(benchmark, capsys):

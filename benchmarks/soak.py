@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from river_attention import StreamingAttentionRegressor
+from river_attention import StreamingAttentionMultiRegressor, StreamingAttentionRegressor
 from river_attention._progress import ProgressBar
 from river_attention.readout import RecursiveLeastSquares
 
@@ -138,6 +138,8 @@ class Bare:
 class Whole:
     """A regressor, fed with dicts."""
 
+    regressor: Any
+
     def __init__(self, **params: Any) -> None:
         self.regressor = StreamingAttentionRegressor(**params)
 
@@ -154,6 +156,24 @@ class Whole:
         return list(self.regressor.task_.readout.least_squares.values())
 
 
+class Several(Whole):
+    """A regressor of three targets: the one that is looked at, and two that go with it."""
+
+    def __init__(self) -> None:
+        self.regressor = StreamingAttentionMultiRegressor()
+        self._n = 0
+
+    def predict(self, row: Array) -> float:
+        return float(self.regressor.predict_one(self._x(row)).get("y", 0.0))
+
+    def learn(self, row: Array, y: float) -> None:
+        self._n += 1
+        targets = {"y": y, "feature": float(row[0]), "now and then": -y}
+        if self._n % 3:
+            del targets["now and then"]
+        self.regressor.learn_one(self._x(row), targets)
+
+
 class Subject(NamedTuple):
     """A model: how it is made, how many features it gets, whether its predictions are guarded."""
 
@@ -168,6 +188,7 @@ MODELS: dict[str, Subject] = {
     "readout='rls', λ=.95": Subject(lambda: Whole(readout="rls", forgetting_factor=0.95), 10, True),
     "readout='rls', λ=.998": Subject(lambda: Whole(readout="rls"), 10, True),
     "default": Subject(Whole, 10, True),
+    "three targets": Subject(Several, 10, True),
 }
 
 

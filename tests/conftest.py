@@ -126,6 +126,8 @@ def _answer(model: Any, x: dict[Any, Any]) -> list[float]:
         return model.forecast(2, [x, x])
     if hasattr(model, "predict_proba_one"):
         return list(model.predict_proba_one(x).values())
+    if isinstance(model, base.MultiTargetRegressor):
+        return list(model.predict_one(x).values())
     if hasattr(model, "predict_one"):
         return [model.predict_one(x)]
     return list(model.transform_one(x).values())
@@ -138,7 +140,11 @@ def answer():
 
 
 def _label(model: Any, y: Any) -> Any:
-    return f"class {math.floor(y) % 3}" if isinstance(model, base.Classifier) else y
+    if isinstance(model, base.Classifier):
+        return f"class {math.floor(y) % 3}"
+    if isinstance(model, base.MultiTargetRegressor):
+        return {"p": y} if math.floor(y) % 5 == 2 else {"p": y, "q": -0.5 * float(y)}
+    return y
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from river_attention import (
     RLSRegressor,
     StreamingAttentionClassifier,
     StreamingAttentionForecaster,
+    StreamingAttentionMultiRegressor,
     StreamingAttentionRegressor,
     from_bytes,
 )
@@ -34,6 +35,7 @@ MAKERS = {
     "forecaster": functools.partial(
         StreamingAttentionForecaster, horizon=3, window=20, long_lags=4, **SMALL
     ),
+    "several": functools.partial(StreamingAttentionMultiRegressor, window=20, long_lags=4, **SMALL),
     "transformer": functools.partial(AttentionTransformer, **SMALL),
 }
 
@@ -220,7 +222,7 @@ def test_blocks_are_loops_beyond_the_budget(answer):
     assert block.n_evicted_ == loop.n_evicted_ > 0
 
 
-@pytest.mark.parametrize("kind", ["single", "mixture", "classifier"])
+@pytest.mark.parametrize("kind", ["single", "mixture", "classifier", "several"])
 def test_what_waits_forgets_the_names_that_went_meanwhile(kind, label, fingerprint):
     """A late label must not teach a new name what an old one said."""
     model = MAKERS[kind](max_features=2, advance_on="predict")
@@ -236,10 +238,12 @@ def test_what_waits_forgets_the_names_that_went_meanwhile(kind, label, fingerpri
         model.learn_one({"c": float(i), "d": float(i * i)}, label(model, 1.0), key=i)
     assert set(model.features_.encoder.names) >= {"c", "d"}
     evidence = model._find({"a": 2.0, "b": 1.0}, "late")
-    assert evidence["inputs"][[model.features_.encoder.names.index(n) for n in "cd"]].tolist() == [
-        0.0,
-        0.0,
-    ]
+    layout = evidence.layout
+    for part in ("inputs", "full", "skip", "situation", "long"):
+        rows = evidence[part].reshape(layout.n_rows(part), -1)
+        for name in "cd":
+            column = model.features_.encoder.names.index(name)
+            assert not rows[:, layout.places(part, column)].any()
 
 
 def test_late_labels_find_their_x_whatever_columns_changed():

@@ -17,6 +17,7 @@ from river_attention import (
     RLSRegressor,
     StreamingAttentionClassifier,
     StreamingAttentionForecaster,
+    StreamingAttentionMultiRegressor,
     StreamingAttentionRegressor,
     from_bytes,
 )
@@ -29,6 +30,7 @@ MAKERS = {
         RLSRegressor,
         StreamingAttentionClassifier,
         StreamingAttentionForecaster,
+        StreamingAttentionMultiRegressor,
         StreamingAttentionRegressor,
     )
 }
@@ -120,21 +122,19 @@ def test_a_missing_category_is_no_column(value):
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, object()])
-def test_a_value_that_cannot_be_told_apart_is_refused_by_name(make_any, value, fingerprint):
+def test_a_value_that_cannot_be_told_apart_is_refused_by_name(make_any, value, fingerprint, learn):
     model = make_any(categorical=("store",))
     before = fingerprint(model)
     with pytest.raises(TypeError, match="feature 'store'"):
-        model.learn_one(
-            *((0.0, {"store": value}) if hasattr(model, "forecast") else ({"store": value}, 0.0))
-        )
+        learn(model, {"store": value}, 0.0)
     assert fingerprint(model) == before
 
 
-def test_a_string_elsewhere_names_the_remedy(make_any):
+def test_a_string_elsewhere_names_the_remedy(make_any, learn):
     model = make_any(categorical=("store",))
     x = {"store": "N", "load": "21.3"}
     with pytest.raises(TypeError, match=r"feature 'load' is '21\.3'.*categorical=\('load',\)"):
-        model.learn_one(*((0.0, x) if hasattr(model, "forecast") else (x, 0.0)))
+        learn(model, x, 0.0)
 
 
 @pytest.mark.parametrize(

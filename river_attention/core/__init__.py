@@ -4,6 +4,7 @@ from .classification import Classification
 from .features import MemoryFeatures, build_memories
 from .regression import Regression
 from .rollout import Rollout
+from .several import MultiRegression, SharedFeatures
 from .step import Evidence, Layout, Step, Transition
 from .target import Target
 
@@ -12,8 +13,10 @@ __all__ = [
     "Evidence",
     "Layout",
     "MemoryFeatures",
+    "MultiRegression",
     "Regression",
     "Rollout",
+    "SharedFeatures",
     "Step",
     "Target",
     "Transition",

@@ -161,7 +161,7 @@ class Classification(Stateful):
         grown = self.features.commit(step)
         if grown.anything:
             self.readout.extend(grown.kinds)
-            self.readout.renew(grown.recycled, len(self.features.encoder))
+            self.readout.renew(grown.recycled, self.features.layout(0).places)
 
     def forget_stream(self) -> None:
         """Forget memory and past labels; keep classes, scales, weights and shares."""

@@ -63,7 +63,7 @@ def build_memories(
     return memories
 
 
-def _standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: Array) -> None:
+def standardise(values: Array, mean: Array, divisor: Array, limit: Limit, out: Array) -> None:
     """(values - mean) / divisor, clipped at ±limit, into ``out``."""
     np.subtract(values, mean, out=out)
     out /= divisor
@@ -109,7 +109,9 @@ class MemoryFeatures(Stateful):
     hidden
         Tells the names of features that only the readout sees, not the memories.
     max_features, categorical
-        Those of the encoder; hidden features do not count.
+        Those of the encoder; computed features do not count.
+    computed
+        Tells the names of features that are no part of x; None for those that are hidden.
 
     Attributes
     ----------
@@ -129,8 +131,10 @@ class MemoryFeatures(Stateful):
         hidden: Callable[[Hashable], bool] | None = None,
         max_features: int | None = None,
         categorical: Any = None,
+        computed: Callable[[Hashable], bool] | None = None,
     ) -> None:
-        self.encoder = Encoder(max_features, categorical, pinned=hidden)
+        computed = hidden if computed is None else computed
+        self.encoder = Encoder(max_features, categorical, pinned=computed)
         self.memories = dict(memories)
         self.states = {name: memory.init_state() for name, memory in memories.items()}
         self._place()
@@ -141,6 +145,7 @@ class MemoryFeatures(Stateful):
         self._n_long = n_long
         self._context = tuple(context)
         self._hidden = hidden
+        self._computed = computed
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
         # columns of u for the memories; None for all of them
@@ -250,7 +255,7 @@ class MemoryFeatures(Stateful):
         if n_lags:
             buffer[n_reads + 1 : n_reads + 1 + n_lags] = lags[:n_lags]
         scaled = buffer[layout["inputs"]]
-        _standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
+        standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
         if not encoded.complete:
             scaled[values != values] = 0.0
         if self._has_situation:
@@ -266,7 +271,7 @@ class MemoryFeatures(Stateful):
             for name, memory, columns in self._slots:
                 seen = token if memory.view == "token" else situation
                 raw[columns], proposals[name] = memory.propose(seen, self.states[name])
-            _standardise(
+            standardise(
                 raw[:n_reads], mean[:n_reads], divisor[:n_reads], READ_LIMIT, buffer[:n_reads]
             )
         n_long = self._n_long
@@ -291,18 +296,19 @@ class MemoryFeatures(Stateful):
         if evidence.n_evicted < self.encoder.n_evicted:
             layout = evidence.layout
             inputs = self.encoder.recycled_since(evidence.n_evicted, layout.n_inputs)
-            for part in ("inputs", "situation", "long"):
-                if layout[part].stop > layout[part].start:
-                    # the inputs stand last in every part
-                    evidence.buffer[layout[part].stop - layout.n_inputs + inputs] = 0.0
+            parts = [part for part in ("inputs", "situation", "long") if len(evidence[part])]
+            for part in parts:
+                rows = evidence[part].reshape(layout.n_rows(part), -1)
+                for column in inputs.tolist():
+                    rows[:, layout.places(part, column)] = 0.0
 
     def signature(self, encoded: Encoded) -> bytes:
         """Bytes that are equal for equal x, whatever columns have come in between."""
         values, names = encoded.values, self.encoder.names
         seen = np.flatnonzero(values == values) if encoded.seen is None else encoded.seen
-        named = {canonical_name(names[i]): values[i] for i in seen if not self._is_hidden(names[i])}
+        named = {canonical_name(names[i]): values[i] for i in seen if self._is_given(names[i])}
         for name, value in encoded.new.items():
-            if not self._is_hidden(name):
+            if self._is_given(name):
                 named[canonical_name(name)] = value
         digest = hashlib.blake2b(digest_size=16)
         for key in sorted(named):
@@ -310,8 +316,8 @@ class MemoryFeatures(Stateful):
             digest.update(f"{key}\0{number.hex()}\0".encode("utf-8", "surrogatepass"))
         return digest.digest()
 
-    def _is_hidden(self, name: Hashable) -> bool:
-        return self._hidden is not None and self._hidden(name)
+    def _is_given(self, name: Hashable) -> bool:
+        return self._computed is None or not self._computed(name)
 
     def commit(self, step: Step) -> Grown:
         """Make a step the past; what the readout has to do about its features."""

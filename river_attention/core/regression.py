@@ -140,7 +140,7 @@ class Regression(Stateful):
         grown = self.features.commit(step)
         if grown.anything:
             self.readout.extend(grown.kinds)
-            self.readout.renew(grown.recycled, len(self.features.encoder))
+            self.readout.renew(grown.recycled, self.features.layout(0).places)
 
     def forget_stream(self) -> None:
         """Forget memory and lags; keep scales, weights and shares."""

@@ -82,6 +82,16 @@ class Layout(dict[str, Any]):
         self.n_inputs = n_inputs
         self.grown = (n_lags, n_inputs, n_answers)
 
+    def n_rows(self, part: str) -> int:
+        """Number of rows that a part stands for, of which learners see one at a time."""
+        return 1
+
+    def places(self, part: str, column: int) -> list[int]:
+        """Where a column of the input stands in a row of a part."""
+        width = (self[part].stop - self[part].start) // self.n_rows(part)
+        # in every part the inputs stand last
+        return [width - self.n_inputs + column] if width else []
+
     def _append(self, name: str, length: int | None = None) -> None:
         start = self.size
         self.size += 1 if length is None else length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,13 @@ def labels(y: Any, n_rows: int) -> list[Any]:
     return values
 
 
+def label_rows(y: Any, n_rows: int) -> list[Any]:
+    """The rows of a frame of labels as dicts; a series or list of dicts as it is."""
+    if hasattr(y, "columns"):
+        y = rows(y)
+    return labels(y, n_rows)
+
+
 def weights(w: Any, n_rows: int) -> Iterable[float]:
     """One sample weight for all rows, or one for each."""
     if np.ndim(w) == 0:
@@ -43,6 +51,16 @@ def to_series(values: list[float], X: Any) -> Any:
     """Predictions as a series of the kind, and with the index, of the frame X."""
     array = np.fromiter(values, dtype=np.float64)
     return dataframe.to_native_series(array, name=None, like=dataframe.into_frame(X))
+
+
+def to_targets(records: list[dict[Any, float]], X: Any) -> Any:
+    """Predictions of several targets as a frame of the kind, and with the index, of the frame X.
+
+    A target that was not known in a row is NaN there.
+    """
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: [record.get(name, math.nan) for record in records] for name in names}
+    return dataframe.to_native_frame(columns, like=dataframe.into_frame(X))
 
 
 def to_labels(values: list[Any], X: Any) -> Any:

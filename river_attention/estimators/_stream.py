@@ -15,7 +15,7 @@ from river import proba
 
 from .._validation import check_seed, check_weight
 from ..config import ConfigMixin
-from ..core import Classification, Evidence, MemoryFeatures, Regression, Step
+from ..core import Classification, Evidence, MemoryFeatures, MultiRegression, Regression, Step
 from ..core.pending import PendingSteps
 from ..encoding import Encoded
 from ..files import Saved
@@ -119,13 +119,14 @@ class Blocks:
         raise NotImplementedError
 
     _to_series: Callable[[list[Any], Any], Any] = staticmethod(_frames.to_series)
+    _labels: Callable[[Any, int], list[Any]] = staticmethod(_frames.labels)
 
     def _checked(
         self, rows: Iterable[Mapping[Any, Any]], y: Any, w: Any
     ) -> list[tuple[dict[Any, float], Any, float]]:
         """The rows of a block, all of them checked before the first is learned."""
         batch = [self._clean(row) for row in rows]
-        labels = [self._check(value) for value in _frames.labels(y, len(batch))]
+        labels = [self._check(value) for value in self._labels(y, len(batch))]
         return list(zip(batch, labels, _frames.weights(w, len(batch)), strict=True))
 
     def check_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
@@ -177,9 +178,9 @@ class LabelledStream(Stream, Blocks):
     """
 
     advance_on: str
-    task_: Regression | Classification
+    task_: Regression | Classification | MultiRegression
 
-    def _begin(self, task: Regression | Classification) -> None:
+    def _begin(self, task: Regression | Classification | MultiRegression) -> None:
         """The state before the first step."""
         self.task_ = task
         self._pending = PendingSteps()
@@ -283,8 +284,9 @@ class LabelledStream(Stream, Blocks):
         x
             Features.
         y
-            Label: a finite number for a regressor; for a classifier anything hashable but None and
-            NaN. When a label is missing, call ``advance_one(x)``.
+            Label: a finite number for a regressor, a dict of them for one of several targets; for a
+            classifier anything hashable but None and NaN. When a label is missing, call
+            ``advance_one(x)``.
         w
             Sample weight. With 0 time advances and the past fades, the label joins what is known
             of the past, but it trains nothing.

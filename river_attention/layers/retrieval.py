@@ -43,9 +43,9 @@ FEWEST = 5
 RESIDUAL_LIMIT = 10.0
 
 # exponents below this change nothing, and the 16th power of exp of it is not yet denormal
-_FARTHEST = -40.0
+FARTHEST = -40.0
 # a mean score below this is rounding: all stored steps are alike
-_ALIKE = 1e-12
+ALIKE = 1e-12
 
 
 @dataclass(slots=True)
@@ -57,8 +57,8 @@ class Lived:
     past
         What was stored: x̂ and its squared length, Δ, and r (``residual``).
     distance
-        D of the last step that was seen [window]: entry ``-a`` is for the a-th last step that was
-        stored when it was seen.
+        D of the last step that was seen [..., window]: entry ``-a`` is for the a-th last step that
+        was stored when it was seen.
     seen_at
         Number of steps ever stored when it was seen.
     """
@@ -68,18 +68,18 @@ class Lived:
     seen_at: int = -1
 
     def moved_distance(self) -> Array:
-        """D of the step that was seen last, moved on: entry i is for stored step i - 1 [n]."""
+        """D of the step that was seen last, moved on: entry i is for stored step i - 1 [..., n]."""
         # one stored step for every step that is seen: nothing moves
-        window, n = len(self.distance), self.past.n
+        window, n = self.distance.shape[-1], self.past.n
         shift = self.past.n_appended - self.seen_at - 1
         if shift == 0:
-            return self.distance[window - n :]
-        moved = np.zeros(window)
+            return self.distance[..., window - n :]
+        moved = np.zeros(self.distance.shape)
         if 0 < shift < window:
-            moved[:-shift] = self.distance[shift:]
+            moved[..., :-shift] = self.distance[..., shift:]
         elif shift == -1:
-            moved[1:] = self.distance[:-1]
-        return moved[window - n :]
+            moved[..., 1:] = self.distance[..., :-1]
+        return moved[..., window - n :]
 
 
 class Proposal(NamedTuple):
@@ -125,13 +125,7 @@ class Retrieval:
 
     def renew_input(self, i: int, name: str, state: Lived) -> Lived:
         """Forget what was stored of input i; works in place."""
-        column, past = i - 1, state.past  # the first is Δ
-        if column < past["x"].shape[1]:
-            stored = past["x"][:, column]
-            norm = past["norm"]
-            norm -= stored * stored
-            np.maximum(norm, 0.0, out=norm)
-            stored[:] = 0.0
+        forget_column(state.past, i - 1)  # the first is Δ
         return state
 
     def init_state(self) -> Lived:
@@ -284,31 +278,20 @@ class Retrieval:
     def _weights(x: Array, distance: Array, past: Ring) -> list[Array]:
         """Softmax weights of each metric, not normalised: [temperatures, n]."""
         n = past.n
-        first = past.n_appended - n  # i - t₀ of the oldest step in the window
-        if first < _SETTLED:
-            terms = np.arange(first + 1, first + n + 1)
-            distance = distance / (1.0 - FADING**terms)
-        stored = past["x"]
-        apart = np.zeros(n)
-        if len(x):
-            known = x[: stored.shape[1]]
-            apart = stored.dot(known)
-            apart *= -2.0
-            apart += past["norm"]
-            apart += x.dot(x)
+        distance, apart = settled(distance, past), apart_from(x, past)
         all_weights = []
         for scale in METRICS:
             score = apart * scale
             score += distance
             # the ufuncs themselves: methods of an array cost microseconds more
             mean = np.add.reduce(score) / n
-            if not mean > _ALIKE:
+            if not mean > ALIKE:
                 weights = np.ones((len(TEMPERATURES), n))
             else:
                 weights = np.empty((len(TEMPERATURES), n))
                 score -= np.minimum.reduce(score)
                 score *= -1.0 / (TEMPERATURES[0] * mean)
-                np.maximum(score, _FARTHEST, out=score)
+                np.maximum(score, FARTHEST, out=score)
                 np.exp(score, out=weights[0])
                 for k in range(1, len(TEMPERATURES)):
                     # temperatures are a factor 4 apart
@@ -316,6 +299,38 @@ class Retrieval:
                     weights[k] *= weights[k]
             all_weights.append(weights)
         return all_weights
+
+
+def forget_column(past: Ring, column: int) -> None:
+    """Let a column of the stored inputs be 0; works in place."""
+    if column < past["x"].shape[1]:
+        stored, norm = past["x"][:, column], past["norm"]
+        norm -= stored * stored
+        np.maximum(norm, 0.0, out=norm)
+        stored[:] = 0.0
+
+
+def settled(distance: Array, past: Ring) -> Array:
+    """D [..., n] over the number of terms in it: what a step lacks that began late."""
+    n = past.n
+    first = past.n_appended - n  # i - t₀ of the oldest step in the window
+    if first < _SETTLED:
+        terms = np.arange(first + 1, first + n + 1)
+        distance = distance / (1.0 - FADING**terms)
+    return distance
+
+
+def apart_from(x: Array, past: Ring) -> Array:
+    """Squared distance of an input from those of the stored steps [n]."""
+    stored = past["x"]
+    apart = np.zeros(past.n)
+    if len(x):
+        known = x[: stored.shape[1]]
+        apart = stored.dot(known)
+        apart *= -2.0
+        apart += past["norm"]
+        apart += x.dot(x)
+    return apart
 
 
 # from this many steps on the missing past of the oldest step is below rounding

@@ -7,7 +7,7 @@ To add an expert, add a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,10 +156,9 @@ class ExpertPool(Stateful):
         for expert in self.learning:
             expert.learner.extend([k for k in kinds if k != "lag" or expert.part != "long"])
 
-    def renew(self, columns: Sequence[int], n_inputs: int) -> None:
-        """Columns of the input, of which there are ``n_inputs``, are other features from now on."""
+    def renew(self, columns: Sequence[int], places: Callable[[str, int], Sequence[int]]) -> None:
+        """Columns of the input, with their ``places`` in the parts, are other features from now."""
         for expert in self.learning:
-            # the inputs stand last in every part
-            first = expert.learner.rls.n_features - n_inputs
             for column in columns:
-                expert.learner.renew(first + column)
+                for k in places(expert.part, column):
+                    expert.learner.renew(k)

@@ -42,9 +42,9 @@ PRIOR = 0.1
 PRIOR_MEMORY = 0.01
 PRIOR_SKIP = 0.03
 FASTER = 5.0
-_LARGEST_LOSS = 10.0
-_LARGEST_WEIGHT = 1e6
-_PATIENCE = 3
+LARGEST_LOSS = 10.0
+LARGEST_WEIGHT = 1e6
+PATIENCE = 3
 _LIMIT = Limit(SQUARE_LIMIT)
 
 
@@ -188,11 +188,11 @@ class Mixture(ExpertPool):
             size = abs(float(self.shares.dot(answers)) - r)
             scale = self.scale.value
             if scale > 0.0:
-                self._n_far = self._n_far + 1 if errors.min() > _LARGEST_LOSS * scale else 0
-                if self._n_far > _PATIENCE:
+                self._n_far = self._n_far + 1 if errors.min() > LARGEST_LOSS * scale else 0
+                if self._n_far > PATIENCE:
                     scale = float(np.median(errors))
-                losses = np.minimum(errors, _LARGEST_LOSS * scale) / scale
-                weighted = np.minimum(losses * min(w, _LARGEST_WEIGHT), _LARGEST_LOSS)
+                losses = np.minimum(errors, LARGEST_LOSS * scale) / scale
+                weighted = np.minimum(losses * min(w, LARGEST_WEIGHT), LARGEST_LOSS)
                 self.learn_shares(losses, weighted, self.eta)
             self.scale.update(size)
 

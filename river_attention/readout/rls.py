@@ -54,7 +54,7 @@ _LARGE = 1 << 14
 def _add_outer(matrix: Array, column: Array, row: Array) -> Array:
     """The matrix plus the product of a column and a row; a large one is changed in place."""
     if matrix.size < _LARGE:
-        return matrix + np.outer(column, row)
+        return matrix + column[:, None] * row
     # one pass over the memory instead of three; BLAS wants columns first
     return dger(1.0, row, column, a=matrix.T, overwrite_a=1).T
 
@@ -135,7 +135,7 @@ class RecursiveLeastSquares(Stateful):
         self._growth = io.number("growth", self._growth, low=0.0)
         self.prior = io.array("prior", self.prior, None, low=0.0)
         p = len(self.prior)
-        targets = io.integers("n_targets", list(self._weights.shape[1:]), low=1)
+        targets = io.integers("n_targets", list(self._weights.shape[1:]))
         io.check(len(targets) < 2, "n_targets: one number at most")
         self._weights = io.array("weights", self._weights, p, *targets)
         self._covariance = io.triangle("P", self._covariance, p)

@@ -35,8 +35,12 @@ def fresh_error(name, steps):
 
 RUNS = [
     pytest.param(name, case, steps, marks=marks, id=f"{name}-{case}-{steps}")
-    for steps, marks in ((FEW, ()), (MANY, pytest.mark.slow))
     for name in soak.MODELS
+    # several targets take their time
+    for steps, marks in (
+        (FEW, pytest.mark.slow if name == "three targets" else ()),
+        (MANY, pytest.mark.slow),
+    )
     for case in soak.CASES
 ]
 RECOVERIES = [run for run in RUNS if run.values[2] == MANY or run.values[1] not in SLOW_TO_RECOVER]

@@ -219,6 +219,11 @@ class Target(Stateful):
         """Variance of a prediction while nothing can be learned: wide, whatever the unit."""
         return (_WIDE * max(1.0, abs(self.anchor))) ** 2
 
+    @property
+    def size(self) -> float:
+        """How large targets are: size of the running mean, plus two running deviations."""
+        return abs(self._mean) + 2.0 * self._spread
+
     def limits(self, room: Array) -> tuple[Array, Array]:
         """The range of the targets so far, widened on both sides by ``room`` times its width."""
         room = (self.high - self.low) * room

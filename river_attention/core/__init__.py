@@ -2,6 +2,7 @@
 
 from .classification import Classification
 from .features import MemoryFeatures, build_memories
+from .outlook import SteadyUnit, shown_forecast, shown_group, shown_odds
 from .regression import Regression
 from .rollout import Rollout
 from .several import MultiRegression, SharedFeatures
@@ -17,8 +18,12 @@ __all__ = [
     "Regression",
     "Rollout",
     "SharedFeatures",
+    "SteadyUnit",
     "Step",
     "Target",
     "Transition",
     "build_memories",
+    "shown_forecast",
+    "shown_group",
+    "shown_odds",
 ]

@@ -221,6 +221,11 @@ class Target(Stateful):
         """Variance of a prediction while nothing can be learned: wide, whatever the unit."""
         return (_WIDE * max(1.0, abs(self.anchor))) ** 2
 
+    @property
+    def size(self) -> float:
+        """How large targets are: size of the running mean, plus two running deviations."""
+        return abs(self._mean) + 2.0 * self._spread
+
     def around(
         self, centre: float, errors: ErrorQuantiles, levels: Sequence[float], widening: float = 1.0
     ) -> list[tuple[float, float]]:

@@ -68,14 +68,16 @@ def to_labels(values: list[Any], X: Any) -> Any:
     return dataframe.to_native_series(values, name=None, like=dataframe.into_frame(X))
 
 
-def to_probabilities(records: list[dict[Any, float]], classes: list[Any], X: Any) -> Any:
-    """Probabilities as a frame of the kind, and with the index, of the frame X."""
-    columns = {label: [record[label] for record in records] for label in classes}
+def to_columns(records: list[dict[Any, float]], names: list[Any], X: Any) -> Any:
+    """Numbers by name, any hashable, as a frame of the kind, and with the index, of the frame X."""
+    columns = {name: [record[name] for record in records] for name in names}
     return dataframe.to_native_frame(columns, like=dataframe.into_frame(X))
 
 
-def to_frame(records: list[dict[str, float]], names: list[str], X: Any) -> Any:
+def to_frame(records: list[dict[Any, float]], names: list[Any], X: Any) -> Any:
     """Transformed rows as a frame of the kind, and with the index, of the frame X."""
+    if not all(isinstance(name, str) for name in names):
+        return to_columns(records, names, X)  # the slower way, which takes any name
     array = np.array([[record[name] for name in names] for record in records], dtype=np.float64)
     array = array.reshape(len(records), len(names))
     return dataframe.to_native_frame(array, like=dataframe.into_frame(X), columns=names)

@@ -237,7 +237,7 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         get those.
         """
         records = [self.task_.value(self._step(x).evidence) for x in _frames.rows(X)]
-        return _frames.to_probabilities(records, self.classes_, X)
+        return _frames.to_columns(records, self.classes_, X)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.

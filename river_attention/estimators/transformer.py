@@ -2,34 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import numbers
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from river import base
 
-from ..core import MemoryFeatures, Step, build_memories
+from .._validation import check_bool, check_choice, check_int
+from ..core import (
+    Classification,
+    Evidence,
+    MemoryFeatures,
+    Regression,
+    SteadyUnit,
+    Step,
+    Target,
+    build_memories,
+    shown_forecast,
+    shown_group,
+    shown_odds,
+)
+from ..core.classification import CONTEXT as CLASS_CONTEXT
+from ..core.classification import N_SLOTS, check_label, is_lag
+from ..core.regression import CONTEXT
 from ..encoding import Encoded, check_categorical
+from ..layers import Memory
 from ..modes import Mode
+from ..readout import ClassMixture, SingleReadout
+from ..readout.classes import class_experts
+from ..state import Writer
 from . import _frames
 from ._stream import Stream, resolve_seed
 
+FORGETTING_FACTOR = 0.998
+FORGETTING_FACTORS = (0.998, 0.9999)
+"""λ of the readouts, of numbers and of classes: those of the regressor and the classifier."""
+
+
+def _is_class(y: Any) -> bool:
+    """Whether a label that is not missing says a class: a bool, or anything that is no number."""
+    return isinstance(y, (bool, np.bool_)) or not isinstance(y, (numbers.Number, np.number))
+
 
 class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer):
-    r"""What a temporal memory holds of the stream, as features for any river model.
+    r"""What a temporal memory knows of the stream, as features for any river model.
 
     .. math::
 
-        (o_t, S_t) = \text{layers}(\hat x_t, S_{t-1}), \qquad
-        \texttt{attn\_}i = \mathrm{clip}\bigl((o_{t,i} - m_i) / s_i,\ \pm 5\bigr)
+        \varphi_t = [\,2\hat y_t / U,\ \text{lags}/2,\ \text{reads}/2,\ \hat x_t/2\,]
 
-    Inputs are standardised online, and so are the outputs: no scaler is needed in front or behind.
-    Time advances by one step with every ``learn_one``; ``transform_one`` is pure.
+    The first feature is what the memory expects: the forecast of recursive least squares on past
+    targets, reads and input, made before y is known, in a unit U that hardly moves
+    (:mod:`river_attention.core.outlook`). Past targets, the reads of each memory (retrieval, heads,
+    bank) and the standardised input follow as groups of squared norm ¼. So |φ|² is of order one
+    and below 20 whatever the stream, and models that learn by gradient descent bear it as they bear
+    a handful of standardised features, and find the level within a few rows.
+
+    Where labels are classes, the log-odds of the classes take the place of the forecast (that of
+    the second of two, or those of all), past labels are indicators, and there is no retrieval.
+
+    No scaler is needed in front or behind, and the input is passed on: ``AttentionTransformer() |
+    model`` is complete. Time advances by one step with every ``learn_one``; ``transform_one`` is
+    pure. Without labels there are the reads of heads and bank, and the input.
 
     In a pipeline the step is transformed first and learns afterwards, so a model behind it is
     trained on the same features that it predicted with. This holds alone, in a union, behind
     stateless or supervised steps, and behind unsupervised scalers under
     ``compose.learn_during_predict()``. It cannot hold behind a plain ``StandardScaler``, which
-    river updates first, nor in a ``Grouper``, which lets a group learn before it is transformed.
+    river updates first, nor in a ``Grouper``, which lets a group learn before it is transformed:
+    there a model is trained on features that know its label, and predicts without.
 
     Parameters
     ----------
@@ -40,12 +83,27 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     d_key
         Key dimension per head.
     d_value
-        Value dimension per head.
+        Value dimension per head. There are n_heads · d_value reads of the heads.
     memory
-        Number of complex units of the memory bank; 0 for none. There are n_heads · d_value outputs
-        of the heads and 4 for each unit.
+        Number of complex units of the memory bank, 4 reads each; 0 for none.
+    window
+        Number of labelled steps that retrieval looks back on, 6 reads; 0 for no retrieval.
+    n_lags
+        Number of past targets in the memory and among the features; 0 for none. A past label is
+        one indicator for two classes, else one for each of at most sixteen.
+    with_forecast
+        Whether the forecast, or the log-odds, are among the features. Without them, ``n_lags=0``
+        and ``window=0`` no feature depends on the target.
+    keep_inputs
+        Whether the input is passed on, standardised and under its own names. Switch it off beside a
+        scaler: ``(StandardScaler() + AttentionTransformer(keep_inputs=False)) | model``.
+    target
+        "number", "class", or "auto": what the first label is that is not missing decides. A bool
+        and everything hashable that is no number is a class; integers are numbers, for which
+        "class" has to be said where they are names. None, NaN, infinities and what does not fit the
+        kind count as no label: time passes, nothing is trained, the past targets stay.
     prefix
-        What the names of the outputs begin with.
+        What the names of the features begin with, apart from those of the input.
     max_features
         The largest number of columns that features take; a new name beyond it takes the column of
         the one unseen for longest, and nothing is remembered of that. None for no bound.
@@ -64,26 +122,39 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         State of the heads, one array whose shape the mode decides; None without heads.
     bank_state_
         State of the memory bank [memory], complex; None without bank.
+    unit_
+        The unit U of the forecast.
+    task_
+        Features, past targets and readout, for a look inside.
 
     Examples
     --------
-    >>> from river import datasets, linear_model
+    >>> from river import datasets, evaluate, linear_model, metrics
     >>> from river_attention import AttentionTransformer
-    >>> memory = AttentionTransformer(n_heads=2, d_value=1, memory=0)
-    >>> for x, y in datasets.TrumpApproval().take(50):
-    ...     memory.learn_one(x)
-    >>> sorted(memory.transform_one(x))
-    ['attn_0', 'attn_1']
+    >>> memory = AttentionTransformer(n_heads=2, window=0, n_lags=1)
+    >>> for x, y in datasets.ChickWeights().take(50):
+    ...     memory.learn_one(x, y)
+    >>> list(memory.transform_one(x))
+    ['chick', 'diet', 'time', 'attn_next', 'attn_lag_1', 'attn_head_1', 'attn_head_2']
     >>> model = AttentionTransformer() | linear_model.LinearRegression()
+    >>> evaluate.progressive_val_score(datasets.WaterFlow(), model, metrics.MAE())
+    MAE: 2.4...
     """
+
+    task_: Regression | Classification
 
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
         n_heads: int = 4,
         d_key: int = 4,
-        d_value: int = 4,
-        memory: int = 16,
+        d_value: int = 1,
+        memory: int = 0,
+        window: int = 1000,
+        n_lags: int = 6,
+        with_forecast: bool = True,
+        keep_inputs: bool = True,
+        target: str = "auto",
         prefix: str = "attn_",
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
@@ -94,51 +165,200 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         self.d_key = d_key
         self.d_value = d_value
         self.memory = memory
+        self.window = check_int("window", window, 0)
+        self.n_lags = check_int("n_lags", n_lags, 0)
+        self.with_forecast = check_bool("with_forecast", with_forecast)
+        self.keep_inputs = check_bool("keep_inputs", keep_inputs)
+        self.target = check_choice("target", target, ("auto", "number", "class"))
         self.prefix = prefix
         self.max_features = max_features
         self.categorical = check_categorical(categorical)
         self.seed = seed
         if not isinstance(prefix, str):
             raise ValueError(f"prefix={prefix!r}: must be a string")
-        self.features_ = MemoryFeatures(
-            build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed)),
-            max_features=max_features,
-            categorical=categorical,
-        )
-        self._names = [f"{prefix}{i}" for i in range(self.features_.n_reads)]
-        self._memo: Step | None = None
+        self._seed = resolve_seed(seed)
+        self._begin(of_classes=target == "class")
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {}
-        yield {"mode": "gla_vector", "memory": 0, "prefix": "memory_"}
-        yield {"n_heads": 1, "d_key": 2, "d_value": 3}
-        yield {"mode": None, "memory": 4}
+        yield {"mode": "gla_vector", "window": 20, "prefix": "memory_", "keep_inputs": False}
+        yield {
+            "n_heads": 1,
+            "d_key": 2,
+            "d_value": 3,
+            "n_lags": 0,
+            "window": 0,
+            "with_forecast": False,
+        }
+        yield {"mode": None, "memory": 4, "n_lags": 1}
 
-    def _propose(self, encoded: Encoded) -> Step:
-        return self.features_.propose(encoded)
+    def _begin(self, of_classes: bool) -> None:
+        """The state before the first step."""
+        self.task_ = self._classes() if of_classes else self._numbers()
+        self.unit_ = SteadyUnit()
+        self._memo: Step | None = None
 
-    def transform_one(self, x: dict[Any, Any]) -> dict[str, float]:  # type: ignore[override]
-        """What the memory would read if x came next."""
-        reads = self._step(x).evidence["full"][: len(self._names)].tolist()
-        return dict(zip(self._names, reads, strict=True))
+    def _memories(self, window: int) -> dict[str, Memory]:
+        return build_memories(
+            self.mode, self.n_heads, self.d_key, self.d_value, self.memory, self._seed, window
+        )
 
-    def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
-        """Advance by one step; the target is not used."""
-        self.features_.commit(self._step(x))
+    def _check_size(self, features: MemoryFeatures, n_lags: int) -> None:
+        sizes = ("n_heads", "d_value", "memory", "n_lags")
+        features.check_size(n_lags, {name: getattr(self, name) for name in sizes})
+
+    def _numbers(self) -> Regression:
+        features = MemoryFeatures(
+            self._memories(self.window),
+            self.n_lags,
+            context=CONTEXT,
+            max_features=self.max_features,
+            categorical=self.categorical,
+        )
+        self._check_size(features, self.n_lags)
+        readout = SingleReadout(features.n_reads, FORGETTING_FACTOR, None, huber=True)
+        target = Target("persistence", self.n_lags, for_retrieval=self.window > 0)
+        return Regression(features, target, readout)
+
+    def _classes(self) -> Classification:
+        features = MemoryFeatures(
+            self._memories(0),
+            context=CLASS_CONTEXT,
+            hidden=is_lag,
+            max_features=self.max_features,
+            categorical=self.categorical,
+        )
+        self._check_size(features, N_SLOTS * self.n_lags)
+        rows = class_experts(features.n_reads, FORGETTING_FACTORS, None)
+        return Classification(features, ClassMixture(rows), self.n_lags)
+
+    @property
+    def features_(self) -> MemoryFeatures:  # type: ignore[override]
+        """Encoder, memories and running moments, for a look inside."""
+        return self.task_.features
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        of_classes = bool(io.integer("of_classes", int(isinstance(self.task_, Classification))))
+        if of_classes != isinstance(self.task_, Classification):
+            io.check(self.target == "auto", f"of_classes does not fit target={self.target!r}")
+            self._begin(of_classes)
+        self.task_ = io.child("", self.task_)
+        self.unit_ = io.child("unit", self.unit_)
         self._memo = None
 
+    def _encode(self, x: Mapping[Any, Any]) -> Encoded:
+        task = self.task_
+        if isinstance(task, Regression):
+            return super()._encode(x)
+        if type(x) is not dict and not isinstance(x, Mapping):
+            self._clean(x)  # says what is wrong
+        return task.features.encoder.encode({**x, **task.lags})
+
+    def _propose(self, encoded: Encoded) -> Step:
+        return self.task_.propose(encoded)
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, float]:
+        """What the memory says if x came next."""
+        evidence, task = self._step(x).evidence, self.task_
+        columns = dict(zip(task.features.encoder.names, evidence["inputs"].tolist(), strict=True))
+        inputs = {name: value for name, value in columns.items() if not is_lag(name)}
+        shown: dict[Any, float] = {}
+        if self.keep_inputs:
+            values = shown_group(np.array([*inputs.values()]), limited=False)
+            shown.update(zip(inputs, values.tolist(), strict=True))
+        if isinstance(task, Classification):
+            self._show_classes(shown, task, evidence, columns)
+        elif task.target.n:
+            if self.with_forecast:
+                value = shown_forecast(task.value(evidence), self.unit_.value)
+                shown[f"{self.prefix}next"] = value
+            self._show(shown, "lag", shown_group(task.target.lags))
+        start = 0
+        for name, memory in task.features.memories.items():
+            stop = start + memory.n_outputs
+            if self._is_decided or not memory.learns:
+                self._show(shown, name, shown_group(evidence.buffer[start:stop]))
+            start = stop
+        return shown
+
+    def _show_classes(
+        self,
+        shown: dict[Any, float],
+        task: Classification,
+        evidence: Evidence,
+        columns: Mapping[Any, float],
+    ) -> None:
+        n = len(task.classes)
+        if self.with_forecast and n > 1:
+            odds = shown_odds(task.readout.mixed(evidence))
+            self._show(shown, "odds", odds, range(n - len(odds), n))
+        past = {f"{name[1]}_{name[2]}": value for name, value in columns.items() if is_lag(name)}
+        self._show(shown, "lag", shown_group(np.array([*past.values()])), past)
+
+    def _show(
+        self,
+        shown: dict[Any, float],
+        group: str,
+        values: NDArray[np.float64],
+        labels: Iterable[Any] | None = None,
+    ) -> None:
+        """Let the values of a group join what is shown, numbered from one or as labelled."""
+        labels = range(1, len(values) + 1) if labels is None else labels
+        for label, value in zip(labels, values.tolist(), strict=True):
+            shown[f"{self.prefix}{group}_{label}"] = value
+
+    @property
+    def _is_decided(self) -> bool:
+        """Whether it is known what labels are."""
+        task = self.task_
+        return isinstance(task, Classification) or task.target.n > 0
+
+    def _label(self, y: Any) -> Any:
+        """A label that the task can learn; None if there is none."""
+        try:
+            return self.task_.check(y)
+        except (TypeError, ValueError):
+            return None
+
+    def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
+        """Advance by one step; a label that is not missing becomes the past."""
+        step = self._step(x)
+        if self.target == "auto" and not self._is_decided and _is_class(y):
+            self._decide(y)
+            step = self._step(x)
+        task, label = self.task_, self._label(y)
+        if label is not None and (self.with_forecast or self.window):
+            task.train(step.evidence, label, 1.0)
+        task.commit(step)
+        if label is not None:
+            task.join(label)
+            if isinstance(task, Regression):
+                self.unit_.update(task.target.size)
+        self._memo = None
+
+    def _decide(self, y: Any) -> None:
+        """Let labels be classes from now on if y is one."""
+        try:
+            check_label(y)
+        except (TypeError, ValueError):
+            return
+        self._begin(of_classes=True)
+
     def transform_many(self, X: Any) -> Any:
-        """What the memory would read for every row of a data frame, if that row came next."""
+        """What the memory says for every row of a data frame, if that row came next."""
         records = [self.transform_one(row) for row in _frames.rows(X)]
-        return _frames.to_frame(records, self._names, X)
+        names = list(self.transform_one({}))
+        return _frames.to_frame(records, names, X)
 
     def learn_many(self, X: Any, y: Any = None) -> None:
         """Advance over the rows of a data frame, after all have been checked."""
-        for x in [self._clean(row) for row in _frames.rows(X)]:
-            self.learn_one(x)
+        rows = [self._clean(row) for row in _frames.rows(X)]
+        labels = [None] * len(rows) if y is None else _frames.labels(y, len(rows))
+        for x, label in zip(rows, labels, strict=True):
+            self.learn_one(x, label)
 
     def reset_state(self) -> None:
-        """Forget the stream; the running moments stay."""
-        self.features_.reset()
+        """Forget the stream (memory, past targets); scales and the readout stay."""
+        self.task_.forget_stream()
         self._memo = None

@@ -310,11 +310,20 @@ def test_a_bad_target_in_the_last_row_of_a_block_leaves_the_model_as_it_was(
 
 
 @pytest.mark.parametrize("y", table(BAD_TARGETS | NO_TARGETS))
-def test_a_transformer_takes_no_notice_of_a_bad_target(stream, train, fingerprint, y):
-    told, untold = AttentionTransformer(), AttentionTransformer()
-    for x, _ in stream()[:5]:
+def test_a_bad_target_is_none_to_a_transformer_of_numbers(stream, train, fingerprint, y):
+    told, untold = (train(AttentionTransformer(), stream()[:20]) for _ in range(2))
+    for x, _ in stream()[20:25]:
         told.learn_one(x, y)
         untold.learn_one(x)
+    assert fingerprint(told) == fingerprint(untold)
+
+
+@pytest.mark.parametrize("y", [None, math.nan, math.inf, pd.NA, pd.NaT, Decimal("NaN"), [1.0]])
+def test_a_bad_label_is_none_to_a_transformer_of_classes(stream, fingerprint, y):
+    told, untold = AttentionTransformer(), AttentionTransformer()
+    for t, (x, _) in enumerate(stream()[:25]):
+        told.learn_one(x, y if t % 3 == 0 else f"class {t % 2}")
+        untold.learn_one(x, None if t % 3 == 0 else f"class {t % 2}")
     assert fingerprint(told) == fingerprint(untold)
 
 
@@ -346,7 +355,16 @@ BAD_PARAMETERS = [
                 "readout": ["x", None, 1],
             },
         ),
-        (AttentionTransformer, LAYER | {"prefix": [3, None, b"attn_"]}),
+        (
+            AttentionTransformer,
+            LAYER
+            | {
+                "prefix": [3, None, b"attn_"],
+                "target": ["classes", None, 1],
+                "n_lags": [-1, 1.5, True, "6", None],
+                "window": [-1, 1.5, True, "6", None],
+            },
+        ),
         (RLSRegressor, READOUT | {"delta": [*DELTA, None], "leak": [-1, 1.5, True, "8", None]}),
         (
             RecursiveLeastSquares,

@@ -46,6 +46,7 @@ def build_memories(
     memory: int,
     seed: int,
     window: int = 0,
+    retrieval: type[Retrieval] = Retrieval,
 ) -> dict[str, Memory]:
     """The memories that the parameters of an estimator ask for, by name; retrieval comes first."""
     # made even if there are none, so that their parameters are checked
@@ -54,7 +55,7 @@ def build_memories(
     )
     memories: dict[str, Memory] = {}
     if check_int("window", window, 0):
-        memories["retrieved"] = Retrieval(window)
+        memories["retrieved"] = retrieval(window)
     if mode is not None:
         memories["head"] = heads
     if check_int("memory", memory, 0):
@@ -83,7 +84,11 @@ class MemoryFeatures(Stateful):
     context
         Names of the numbers that the task keeps with every step.
     hidden
-        Tells the names of features that only the readout sees, not the memories.
+        Tells the names of features that only the readout sees, neither the memories nor the long
+        part.
+    moves
+        Whether the long part holds the last move of every input as well: how far it is from the
+        step before, 0 where there was none.
 
     Attributes
     ----------
@@ -101,6 +106,7 @@ class MemoryFeatures(Stateful):
         n_long: int = 0,
         context: Sequence[str] = (),
         hidden: Callable[[Hashable], bool] | None = None,
+        moves: bool = False,
     ) -> None:
         self.encoder = Encoder()
         self.memories = dict(memories)
@@ -113,10 +119,15 @@ class MemoryFeatures(Stateful):
         self._n_long = n_long
         self._context = tuple(context)
         self._hidden = hidden
+        self._moves = moves
+        # inputs of the long part in the last step
+        self._before = _NOTHING
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
         # columns of u for the memories; None for all of them
         self._visible: NDArray[np.intp] | None = None
+        # columns of the inputs for retrieval and the long part; None for all of them
+        self._shown: NDArray[np.intp] | None = None
 
     def _place(self) -> None:
         """Give the memories their columns among the reads."""
@@ -152,6 +163,9 @@ class MemoryFeatures(Stateful):
             for name, memory in self.memories.items()
         }
         self.moments = io.child("moments", self.moments, self.n_reads + n_inputs)
+        if self._moves:
+            self._before = io.array("before", self._before, None)
+            io.check(len(self._before) <= n_inputs, "before is wider than there are inputs")
 
     def check_size(self, n_lags: int, parameters: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` if these parameters make more features than a readout can take.
@@ -189,6 +203,8 @@ class MemoryFeatures(Stateful):
             self._has_situation,
             self._context,
             n_answers,
+            None if self._shown is None else int(np.searchsorted(self._shown, n_inputs)),
+            self._moves,
         )
 
     @property
@@ -225,13 +241,14 @@ class MemoryFeatures(Stateful):
         _standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
         if not encoded.complete:
             scaled[values != values] = 0.0
+        shown = scaled if self._shown is None else scaled[self._shown]
         if self._has_situation:
             situation = buffer[layout["situation"]]
             situation[0] = delta
-            situation[1:] = scaled
+            situation[1:] = shown
 
         proposals = {}
-        if n_reads:
+        if self._slots:
             token = buffer[layout["token"]]
             if self._visible is not None:
                 token = token[self._visible]
@@ -246,7 +263,13 @@ class MemoryFeatures(Stateful):
             long = buffer[layout["long"]]
             long[:n_long] = lags[:n_long]
             long[n_long] = 1.0
-            long[n_long + 1 :] = scaled
+            if self._moves:
+                long[n_long + 1 :: 2] = shown
+                before, moves = self._before, long[n_long + 2 :: 2]
+                moves[: len(before)] = shown[: len(before)] - before
+                moves[len(before) :] = 0.0
+            else:
+                long[n_long + 1 :] = shown
         if self._n_retrieved:
             start = layout["retrieved 0"]
             buffer[start : start + self._n_retrieved] = raw[: self._n_retrieved]
@@ -298,9 +321,12 @@ class MemoryFeatures(Stateful):
         """Let time pass: the memories take a step in, moments and columns stay."""
         for name, proposal in step.transition.proposals.items():
             self.states[name] = self.memories[name].commit(self.states[name], proposal)
+        if self._moves:
+            self._before = step.evidence["long"][self._n_long + 1 :: 2].copy()
 
     def reset(self) -> None:
         """Forget the stream; moments and columns stay."""
+        self._before = _NOTHING
         self.states = {name: memory.init_state() for name, memory, _ in self._slots}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -332,6 +358,8 @@ class MemoryFeatures(Stateful):
             shown = [True] * self._lags_in
             shown += [not self._hidden(name) for name in self.encoder.names]
             self._visible = None if all(shown) else np.flatnonzero(shown)
+            inputs = shown[self._lags_in :]
+            self._shown = None if all(inputs) else np.flatnonzero(inputs)
 
 
 def check_sizes(io: Writer, features: MemoryFeatures, readout: ExpertPool) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base
 
 from .._validation import check_target
 from ..encoding import Encoded
 from ..layers import Retrieval
 from ..readout import Mixture, SingleReadout
-from ..state import StateError, Stateful, Writer
+from ..state import Stateful, Writer
+from . import drift
 from .features import MemoryFeatures, check_sizes
 from .step import Evidence, Step
 from .target import Target
@@ -55,7 +55,7 @@ class Regression(Stateful):
         features: MemoryFeatures,
         target: Target,
         readout: Mixture | SingleReadout,
-        detector: base.DriftDetector | None = None,
+        detector: drift.Detector | None = None,
     ) -> None:
         self.features = features
         self.target = target
@@ -75,11 +75,7 @@ class Regression(Stateful):
         return step
 
     def transfer(self, io: Writer, *_: Any) -> None:
-        if self.detector is not None:
-            raise StateError(
-                f"drift_detector={self.detector!r}: what a drift detector of river knows is no "
-                "plain data; use pickle, or drift_detector=None"
-            )
+        drift.refuse(self.detector)
         self.target = io.child("target", self.target)
         self.features = io.child("features", self.features)
         self.readout = io.child("readout", self.readout)
@@ -105,7 +101,8 @@ class Regression(Stateful):
             return
         r = target.residual(y, anchor)
         # a user's detector may fail: before anything has changed
-        drifted = w > 0.0 and self._drifted(abs(r - float(evidence["prediction"])))
+        error = abs(r - float(evidence["prediction"]))
+        drifted = w > 0.0 and drift.drifted(self.detector, error)
         self.readout.update(evidence, r, w)
         if w > 0.0:
             self.features.learn(evidence, r)
@@ -141,10 +138,3 @@ class Regression(Stateful):
             return np.zeros((1, 1, 0))
         state, proposal = self.features.states["retrieved"], step.transition.proposals["retrieved"]
         return retrieval.weights(step.evidence["situation"], proposal, state)
-
-    def _drifted(self, error: float) -> bool:
-        detector: Any = self.detector
-        if detector is None:
-            return False
-        detector.update(error)
-        return detector.drift_detected

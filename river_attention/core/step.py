@@ -37,6 +37,10 @@ class Layout(dict[str, Any]):
         Names of single numbers that the task keeps with the step.
     n_answers
         Numbers that the experts answer.
+    n_shown
+        How many of the inputs retrieval and the long part see; None for all.
+    moves
+        Whether every input of the long part is followed by its last move.
 
     Attributes
     ----------
@@ -62,7 +66,10 @@ class Layout(dict[str, Any]):
         situation: bool,
         context: Sequence[str],
         n_answers: int,
+        n_shown: int | None = None,
+        moves: bool = False,
     ) -> None:
+        n_shown = n_inputs if n_shown is None else n_shown
         full = n_reads + 1 + n_lags + n_inputs
         super().__init__(
             full=slice(0, full),
@@ -71,8 +78,8 @@ class Layout(dict[str, Any]):
             inputs=slice(full - n_inputs, full),
         )
         self.size = full
-        self._append("long", n_long + 1 + n_inputs if n_long else 0)
-        self._append("situation", 1 + n_inputs if situation else 0)
+        self._append("long", n_long + 1 + (1 + moves) * n_shown if n_long else 0)
+        self._append("situation", 1 + n_shown if situation else 0)
         for i in range(n_retrieved):
             self._append(f"retrieved {i}")
         for name in context:
@@ -93,8 +100,9 @@ class Evidence:
 
     Parts, of which the first four overlap: ``full`` (all features of the readout: reads, then
     ``skip``), ``skip`` (bias, lags, input), ``token`` (lags, input), ``inputs``; ``long`` (long
-    lags, bias, input), ``situation`` (last step of the target, input), ``retrieved i`` (raw reads
-    of retrieval), the numbers of the task by their names, and ``answers``.
+    lags, bias, input; or input and last move of each in turn), ``situation`` (last step of the
+    target, input), ``retrieved i`` (raw reads of retrieval), the numbers of the task by their
+    names, and ``answers``.
     """
 
     buffer: Array

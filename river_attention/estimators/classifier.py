@@ -75,12 +75,11 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
     n_lags
         Number of past labels that the readout sees; 0 for none.
     long_lags
-        Number of past labels that one more expert sees, with the input and how it moved since the
-        last step; 0 for no such expert. Of each it sees whether it was the second class.
+        Number of past labels that some experts see, with the input and how it moved since the last
+        step; 0 for no such experts. Of each label they see whether it was the second class.
     forgetting_factor
         λ of the readout, in (0, 1], one or several with experts for each. The first is that of
-        the least squares on codes and the log-linear pool as well, the largest that of the expert
-        on long lags.
+        the least squares on codes and of the log-linear pool as well.
     delta
         Prior variance of the weights of the readout; None means 0.1.
     advance_on

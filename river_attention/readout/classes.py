@@ -1,11 +1,11 @@
 r"""A mixture of experts on classes, under log loss.
 
-Experts are logistic regressions (skip features and all features for every λ, and a faster
+Experts are logistic regressions (for every λ on the skip features, on all features, and on the long
+past: long lags of the labels, the input and its last moves; and a faster
 1 - 10(1 - λ) of the smallest λ on the skip features, where it is cheap), least squares on
-codes ±1 (one against rest; (score + 1)/2 clipped at .001 and normalised), one more logistic
-regression on the long past (long lags of the labels, the input and its last moves; slowest λ), the
-class frequencies, those given the last class, and a log-linear pool of all of these and of the
-votes of retrieval (:mod:`river_attention.readout.opinion_pool`):
+codes ±1 (one against rest; (score + 1)/2 clipped at .001 and normalised), the class frequencies,
+those given the last class, and a log-linear pool of all of these and of the votes of retrieval
+(:mod:`river_attention.readout.opinion_pool`):
 
 .. math::
 
@@ -77,14 +77,13 @@ def class_experts(
     for factor in forgetting_factors:
         for part in sizes:
             yield linear(OnlineLogistic, part, part, factor)
+        if n_long:
+            prior = np.append(np.full(n_long, LONG_SHARE * variance), variance)
+            learner = OnlineLogistic(factor, prior, late_delta=variance)
+            yield Expert(f"long {factor:.12g}", "long", learner)
     quickest = min(forgetting_factors)
     if quickest < 1.0:
         yield linear(OnlineLogistic, "skip", "skip", faster_factor(quickest, FASTER))
-    if n_long:
-        prior = np.append(np.full(n_long, LONG_SHARE * variance), variance)
-        factor = max(forgetting_factors)
-        learner = OnlineLogistic(factor, prior, late_delta=variance)
-        yield Expert(f"long {factor:.12g}", "long", learner)
     yield linear(Codes, "codes", list(sizes)[-1], forgetting_factors[0])
     yield Expert("frequency", "nobody")
     yield Expert("given the last", "last")

@@ -18,8 +18,8 @@ class), area under the ROC curve (two classes only) and expected calibration err
 .. math:: \mathrm{ECE} = \sum_{b=1}^{10} \frac{n_b}{n} \,|\mathrm{acc}_b - \mathrm{conf}_b|
 
 over ten bins of the probability of the predicted class; all over all rows but the first. "lag"
-means that a model of river was given the last label one-hot as more features. Times are taken while
-models run side by side.
+means that a model of river was given the last label one-hot as more features. Times are those of
+the processor, so that models that run side by side do not disturb each other much.
 
     python benchmarks/classification.py [--data DIR] [--rows N] [--only NAME ...] [--json FILE]
                                         [--jobs 2] [--quiet]
@@ -175,10 +175,10 @@ def evaluate(name: str, label: str, rows: Rows) -> Run:
     losses, confidence, correct = [], [], []
     seconds = 0.0
     for t, (x, y) in enumerate(rows):
-        start = time.perf_counter()
+        start = time.process_time()
         probabilities = model.predict_proba_one(x)
         model.learn_one(x, y)
-        seconds += time.perf_counter() - start
+        seconds += time.process_time() - start
         if t == 0:
             continue
         # a model of river may know classes but no probabilities: all of them are 0

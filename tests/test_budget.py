@@ -31,7 +31,7 @@ MAKERS = {
     "rls": RLSRegressor,
     "single": functools.partial(StreamingAttentionRegressor, readout="rls", window=20, **SMALL),
     "mixture": functools.partial(StreamingAttentionRegressor, window=20, long_lags=4, **SMALL),
-    "classifier": functools.partial(StreamingAttentionClassifier, **SMALL),
+    "classifier": functools.partial(StreamingAttentionClassifier, window=20, long_lags=4, **SMALL),
     "forecaster": functools.partial(
         StreamingAttentionForecaster, horizon=3, window=20, long_lags=4, **SMALL
     ),

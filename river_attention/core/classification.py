@@ -6,17 +6,23 @@ import math
 import numbers
 from collections import deque
 from collections.abc import Hashable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..encoding import Encoded
+from ..layers import ClassRetrieval
 from ..naming import LABEL_LAG
 from ..readout import ClassMixture
 from ..readout.class_counts import NOBODY
 from ..state import Stateful, Writer
+from . import drift
 from .features import MemoryFeatures, check_sizes
 from .step import Evidence, Step
+
+Array = NDArray[np.float64]
 
 CONTEXT = ("last", "nobody")
 """Number of the last class when x was seen, -1 for none; and always -1."""
@@ -70,26 +76,46 @@ class Classification(Stateful):
     readout
         The experts.
     n_lags
-        Number of past labels that the readout sees.
+        Number of past labels that the readout sees one-hot.
+    n_long
+        Number of past labels that the expert on the long past sees.
+    detector
+        A drift detector, None for none.
 
     Attributes
     ----------
+    n_drifts
+        How often the detector fired.
     classes
         The classes in the order in which they were first seen.
     past
         Numbers of the last classes, the latest first.
     lags
         The past labels as features, one-hot.
+    long_lags
+        The past labels for the expert on the long past [n_long], the latest first: 1 for the second
+        class and -1 for all others, 0 before there was any label. For two classes that is all there
+        is to know, for more it is what 50 numbers can tell.
     """
 
     check = staticmethod(check_label)
 
-    def __init__(self, features: MemoryFeatures, readout: ClassMixture, n_lags: int) -> None:
+    def __init__(
+        self,
+        features: MemoryFeatures,
+        readout: ClassMixture,
+        n_lags: int,
+        n_long: int = 0,
+        detector: drift.Detector | None = None,
+    ) -> None:
         self.features = features
         self.readout = readout
+        self.detector = detector
+        self.n_drifts = 0
         self.classes: list[Any] = []
-        self.past: deque[int] = deque(maxlen=max(n_lags, 1))
+        self.past: deque[int] = deque(maxlen=max(n_lags, n_long, 1))
         self.lags: dict[Any, float] = {}
+        self.long_lags = np.zeros(n_long)
         self._n_lags = n_lags
         self._index: dict[Hashable, int] = {}
 
@@ -100,11 +126,21 @@ class Classification(Stateful):
 
     def propose(self, encoded: Encoded) -> Step:
         """The step that an encoded x would make, and what the readout says of it."""
-        step = self.features.propose(encoded, n_answers=self.readout.n_answers)
-        step.evidence["last"] = self.last
+        last, readout = self.last, self.readout
+        step = self.features.propose(encoded, self.long_lags, float(last), readout.n_answers)
+        step.evidence["last"] = last
         step.evidence["nobody"] = NOBODY
-        self.readout.predict(step.evidence)
+        readout.predict(step.evidence, self._votes(step))
         return step
+
+    def _votes(self, step: Step) -> Array | None:
+        """What retrieval says of the classes [6, K]; None without it."""
+        retrieval = self.features.memories.get("retrieved")
+        if not isinstance(retrieval, ClassRetrieval):
+            return None
+        state, proposal = self.features.states["retrieved"], step.transition.proposals["retrieved"]
+        frequencies = self.readout.counts.frequencies
+        return retrieval.votes(step.evidence["situation"], proposal, state, frequencies)
 
     def value(self, evidence: Evidence) -> dict[Any, float]:
         """The probability of every class."""
@@ -119,7 +155,21 @@ class Classification(Stateful):
 
     def train(self, evidence: Evidence, y: Hashable, w: float) -> None:
         """Learn a label with what was seen then."""
-        self.readout.update(evidence, self._enter(y), w)
+        # a user's detector may fail: before anything has changed
+        drifted = w > 0.0 and bool(self.classes) and self._drifted(evidence, y)
+        label = self._enter(y)
+        self.readout.update(evidence, label, w)
+        if w > 0.0:
+            self.features.learn(evidence, label)
+        if drifted:
+            self.n_drifts += 1
+            self.readout.reopen()
+
+    def _drifted(self, evidence: Evidence, y: Hashable) -> bool:
+        if self.detector is None:
+            return False
+        expected = int(self.readout.mixed(evidence).argmax())
+        return drift.drifted(self.detector, float(self._index.get(y) != expected))
 
     def join(self, y: Hashable) -> None:
         """A label joins the past; before the first one there was no other, as far as is known."""
@@ -127,20 +177,25 @@ class Classification(Stateful):
         if self.past:
             self.past.appendleft(label)
         else:
-            self.past.extend([label] * (self._n_lags or 1))
+            self.past.extend([label] * (self.past.maxlen or 1))
         self._show_lags()
 
     def _show_lags(self) -> None:
         n = min(len(self.classes), N_SLOTS)
+        if len(self.long_lags) and self.past:
+            past = np.fromiter(islice(self.past, len(self.long_lags)), np.intp)
+            self.long_lags = np.where(past == 1, 1.0, -1.0)
         if self._n_lags and n > 1 and self.past:
             slots = (1,) if len(self.classes) == 2 else range(n)
             self.lags = {
                 (LABEL_LAG, lag, slot): float(past == slot)
-                for lag, past in enumerate(self.past, start=1)
+                for lag, past in enumerate(islice(self.past, self._n_lags), start=1)
                 for slot in slots
             }
 
     def transfer(self, io: Writer, *_: Any) -> None:
+        drift.refuse(self.detector)
+        self.n_drifts = io.integer("n_drifts", self.n_drifts)
         self.classes = io.names("classes", self.classes)
         past = io.integers("past", list(self.past))
         self.features = io.child("features", self.features)
@@ -153,7 +208,12 @@ class Classification(Stateful):
             io.check(fits, f"past has {len(past)} classes, or one that is unknown")
             self.past = deque(past, maxlen=self.past.maxlen)
             self.lags = {}
+            self.long_lags = np.zeros_like(self.long_lags)
             self._show_lags()
+            retrieval = self.features.memories.get("retrieved")
+            if isinstance(retrieval, ClassRetrieval):
+                n_stored = retrieval.n_classes(self.features.states["retrieved"])
+                io.check(n_stored <= len(self.classes), "past of retrieval: an unknown class")
             check_sizes(io, self.features, self.readout)
 
     def commit(self, step: Step) -> None:
@@ -168,6 +228,7 @@ class Classification(Stateful):
         self.features.reset()
         self.past.clear()
         self.lags = {}
+        self.long_lags = np.zeros_like(self.long_lags)
 
     def number(self, y: Hashable) -> int:
         """The number of a class that is known."""

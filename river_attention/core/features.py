@@ -47,6 +47,7 @@ def build_memories(
     memory: int,
     seed: int,
     window: int = 0,
+    retrieval: type[Retrieval] = Retrieval,
 ) -> dict[str, Memory]:
     """The memories that the parameters of an estimator ask for, by name; retrieval comes first."""
     # made even if there are none, so that their parameters are checked
@@ -55,7 +56,7 @@ def build_memories(
     )
     memories: dict[str, Memory] = {}
     if check_int("window", window, 0):
-        memories["retrieved"] = Retrieval(window)
+        memories["retrieved"] = retrieval(window)
     if mode is not None:
         memories["head"] = heads
     if check_int("memory", memory, 0):
@@ -107,11 +108,15 @@ class MemoryFeatures(Stateful):
     context
         Names of the numbers that the task keeps with every step.
     hidden
-        Tells the names of features that only the readout sees, not the memories.
+        Tells the names of features that only the readout sees, neither the memories nor the long
+        part.
     max_features, categorical
         Those of the encoder; computed features do not count.
     computed
         Tells the names of features that are no part of x; None for those that are hidden.
+    moves
+        Whether the long part holds the last move of every input as well: how far it is from the
+        step before, 0 where there was none.
 
     Attributes
     ----------
@@ -132,6 +137,7 @@ class MemoryFeatures(Stateful):
         max_features: int | None = None,
         categorical: Any = None,
         computed: Callable[[Hashable], bool] | None = None,
+        moves: bool = False,
     ) -> None:
         computed = hidden if computed is None else computed
         self.encoder = Encoder(max_features, categorical, pinned=computed)
@@ -146,10 +152,15 @@ class MemoryFeatures(Stateful):
         self._context = tuple(context)
         self._hidden = hidden
         self._computed = computed
+        self._moves = moves
+        # inputs of the long part in the last step
+        self._before = _NOTHING
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
         # columns of u for the memories; None for all of them
         self._visible: NDArray[np.intp] | None = None
+        # columns of the inputs for retrieval and the long part; None for all of them
+        self._shown: NDArray[np.intp] | None = None
 
     def _place(self) -> None:
         """Give the memories their columns among the reads."""
@@ -185,6 +196,9 @@ class MemoryFeatures(Stateful):
             for name, memory in self.memories.items()
         }
         self.moments = io.child("moments", self.moments, self.n_reads + n_inputs)
+        if self._moves:
+            self._before = io.array("before", self._before, None)
+            io.check(len(self._before) <= n_inputs, "before is wider than there are inputs")
 
     def check_size(self, n_lags: int, parameters: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` if these parameters make more features than a readout can take.
@@ -222,6 +236,8 @@ class MemoryFeatures(Stateful):
             self._has_situation,
             self._context,
             n_answers,
+            None if self._shown is None else self._shown[: np.searchsorted(self._shown, n_inputs)],
+            self._moves,
         )
 
     @property
@@ -258,13 +274,14 @@ class MemoryFeatures(Stateful):
         standardise(values, mean[n_reads:], divisor[n_reads:], INPUT_LIMIT, scaled)
         if not encoded.complete:
             scaled[values != values] = 0.0
+        shown = scaled if self._shown is None else scaled[self._shown]
         if self._has_situation:
             situation = buffer[layout["situation"]]
             situation[0] = delta
-            situation[1:] = scaled
+            situation[1:] = shown
 
         proposals = {}
-        if n_reads:
+        if self._slots:
             token = buffer[layout["token"]]
             if self._visible is not None:
                 token = token[self._visible]
@@ -279,7 +296,13 @@ class MemoryFeatures(Stateful):
             long = buffer[layout["long"]]
             long[:n_long] = lags[:n_long]
             long[n_long] = 1.0
-            long[n_long + 1 :] = scaled
+            if self._moves:
+                long[n_long + 1 :: 2] = shown
+                before, moves = self._before, long[n_long + 2 :: 2]
+                moves[: len(before)] = shown[: len(before)] - before
+                moves[len(before) :] = 0.0
+            else:
+                long[n_long + 1 :] = shown
         if self._n_retrieved:
             start = layout["retrieved 0"]
             buffer[start : start + self._n_retrieved] = raw[: self._n_retrieved]
@@ -348,9 +371,12 @@ class MemoryFeatures(Stateful):
         """Let time pass: the memories take a step in, moments and columns stay."""
         for name, proposal in step.transition.proposals.items():
             self.states[name] = self.memories[name].commit(self.states[name], proposal)
+        if self._moves:
+            self._before = step.evidence["long"][self._n_long + 1 :: 2].copy()
 
     def reset(self) -> None:
         """Forget the stream; moments and columns stay."""
+        self._before = _NOTHING
         self.states = {name: memory.init_state() for name, memory, _ in self._slots}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -380,10 +406,11 @@ class MemoryFeatures(Stateful):
         """Let columns be those of other names: nothing is known of them."""
         self.moments.renew([self.n_reads + column for column, _ in recycled])
         for column, canonical in recycled:
+            situation = self.layout(0).places("situation", column)
             place = self._lags_in + column
             token = place if self._visible is None else int(np.searchsorted(self._visible, place))
             for name, memory in self.memories.items():
-                i = token if memory.view == "token" else 1 + column
+                i = token if memory.view == "token" else situation[0]
                 self.states[name] = memory.renew_input(i, canonical, self.states[name])
 
     def _show(self) -> None:
@@ -392,6 +419,8 @@ class MemoryFeatures(Stateful):
             shown = [True] * self._lags_in
             shown += [not self._hidden(name) for name in self.encoder.names]
             self._visible = None if all(shown) else np.flatnonzero(shown)
+            inputs = shown[self._lags_in :]
+            self._shown = None if all(inputs) else np.flatnonzero(inputs)
 
 
 def check_sizes(io: Writer, features: MemoryFeatures, readout: ExpertPool) -> None:

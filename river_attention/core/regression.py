@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base
 
 from .._validation import LIMIT, check_target
 from ..encoding import Encoded
 from ..layers import Retrieval
 from ..readout import ErrorQuantiles, Mixture, SingleReadout
 from ..readout.robust import SQUARE_LIMIT
-from ..state import StateError, Stateful, Writer
+from ..state import Stateful, Writer
+from . import drift
 from .features import MemoryFeatures, check_sizes
 from .step import Evidence, Step
 from .target import Target
@@ -60,7 +60,7 @@ class Regression(Stateful):
         features: MemoryFeatures,
         target: Target,
         readout: Mixture | SingleReadout,
-        detector: base.DriftDetector | None = None,
+        detector: drift.Detector | None = None,
     ) -> None:
         self.features = features
         self.target = target
@@ -83,11 +83,7 @@ class Regression(Stateful):
         return step
 
     def transfer(self, io: Writer, *_: Any) -> None:
-        if self.detector is not None:
-            raise StateError(
-                f"drift_detector={self.detector!r}: what a drift detector of river knows is no "
-                "plain data; use pickle, or drift_detector=None"
-            )
+        drift.refuse(self.detector)
         self.target = io.child("target", self.target)
         self.features = io.child("features", self.features)
         self.readout = io.child("readout", self.readout)
@@ -122,7 +118,8 @@ class Regression(Stateful):
             return
         r = target.residual(y, anchor)
         # a user's detector may fail: before anything has changed
-        drifted = w > 0.0 and self._drifted(abs(r - float(evidence["prediction"])))
+        error = abs(r - float(evidence["prediction"]))
+        drifted = w > 0.0 and drift.drifted(self.detector, error)
         self.readout.update(evidence, r, w)
         if w > 0.0:
             self._measure(evidence, y, anchor)
@@ -168,10 +165,3 @@ class Regression(Stateful):
             error = (y - anchor) / unit - float(evidence["prediction"])
             error = min(max(error, -SQUARE_LIMIT), SQUARE_LIMIT)
             self.errors.update(error, float(evidence["error size"]))
-
-    def _drifted(self, error: float) -> bool:
-        detector: Any = self.detector
-        if detector is None:
-            return False
-        detector.update(error)
-        return detector.drift_detected

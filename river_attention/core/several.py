@@ -100,9 +100,8 @@ class LayoutOfSeveral(Layout):
         n_answers: int,
         n_experts: int,
     ) -> None:
-        super().__init__(n_reads, 0, 0, n_inputs, 0, False, (), 0)
+        super().__init__(n_reads, 0, 0, n_inputs, 0, False, (), 0, own)
         n_own_inputs = len(own)
-        self._own = own
         m = self.n_targets = n_answers // n_experts
         self._append("situation", m + n_own_inputs)
         for name in ("anchor", "known", "prediction", "last", "mean"):
@@ -119,14 +118,6 @@ class LayoutOfSeveral(Layout):
     def n_rows(self, part: str) -> int:
         """Number of rows that a part stands for: in the long one, one for every target."""
         return self.n_targets if part == "long" else 1
-
-    def places(self, part: str, column: int) -> list[int]:
-        """Where a column of the input stands in a row of a part."""
-        if part not in ("long", "situation"):
-            return super().places(part, column)
-        width = (self[part].stop - self[part].start) // max(self.n_rows(part), 1)
-        i = int(np.searchsorted(self._own, column))
-        return [width - len(self._own) + i] if width else []
 
 
 @dataclass(slots=True)

@@ -37,6 +37,10 @@ class Layout(dict[str, Any]):
         Names of single numbers that the task keeps with the step.
     n_answers
         Numbers that the experts answer.
+    shown
+        Columns of the inputs that retrieval and the long part see; None for all.
+    moves
+        Whether every input of the long part is followed by its last move.
 
     Attributes
     ----------
@@ -62,7 +66,10 @@ class Layout(dict[str, Any]):
         situation: bool,
         context: Sequence[str],
         n_answers: int,
+        shown: NDArray[np.intp] | None = None,
+        moves: bool = False,
     ) -> None:
+        n_shown = n_inputs if shown is None else len(shown)
         full = n_reads + 1 + n_lags + n_inputs
         super().__init__(
             full=slice(0, full),
@@ -71,8 +78,8 @@ class Layout(dict[str, Any]):
             inputs=slice(full - n_inputs, full),
         )
         self.size = full
-        self._append("long", n_long + 1 + n_inputs if n_long else 0)
-        self._append("situation", 1 + n_inputs if situation else 0)
+        self._append("long", n_long + 1 + (1 + moves) * n_shown if n_long else 0)
+        self._append("situation", 1 + n_shown if situation else 0)
         for i in range(n_retrieved):
             self._append(f"retrieved {i}")
         for name in context:
@@ -80,6 +87,8 @@ class Layout(dict[str, Any]):
         self._append("answers", n_answers)
         self.n_answers = n_answers
         self.n_inputs = n_inputs
+        self._shown = shown
+        self._per_input = {"long": 1 + moves}
         self.grown = (n_lags, n_inputs, n_answers)
 
     def n_rows(self, part: str) -> int:
@@ -88,9 +97,16 @@ class Layout(dict[str, Any]):
 
     def places(self, part: str, column: int) -> list[int]:
         """Where a column of the input stands in a row of a part."""
-        width = (self[part].stop - self[part].start) // self.n_rows(part)
+        width = (self[part].stop - self[part].start) // max(self.n_rows(part), 1)
+        if not width:
+            return []
+        n, shown = self.n_inputs, self._shown
+        if shown is not None and part in ("long", "situation"):
+            n, column = len(shown), int(np.searchsorted(shown, column))
         # in every part the inputs stand last
-        return [width - self.n_inputs + column] if width else []
+        each = self._per_input.get(part, 1)
+        first = width + each * (column - n)
+        return list(range(first, first + each))
 
     def _append(self, name: str, length: int | None = None) -> None:
         start = self.size
@@ -104,8 +120,9 @@ class Evidence:
 
     Parts, of which the first four overlap: ``full`` (all features of the readout: reads, then
     ``skip``), ``skip`` (bias, lags, input), ``token`` (lags, input), ``inputs``; ``long`` (long
-    lags, bias, input), ``situation`` (last step of the target, input), ``retrieved i`` (raw reads
-    of retrieval), the numbers of the task by their names, and ``answers``.
+    lags, bias, input; or input and last move of each in turn), ``situation`` (last step of the
+    target, input), ``retrieved i`` (raw reads of retrieval), the numbers of the task by their
+    names, and ``answers``.
 
     ``n_evicted`` is how often a column of the input had been given to another name by then.
     """

@@ -33,6 +33,14 @@ def _table(headers: list[str], names: list[str], *columns: Any, by: int = -1) ->
     )
 
 
+def _looked_back(task: Regression | Classification, step: Step) -> list[tuple[int, float]] | None:
+    """The steps that retrieval looks back to (how many stored steps ago, share); None without."""
+    retrieval = task.features.memories.get("retrieved")
+    if not isinstance(retrieval, Retrieval):
+        return None
+    return retrieval.strongest(step.evidence["situation"], task.features.states["retrieved"])
+
+
 def explain_regression(task: Regression, prior: str, step: Step) -> str:
     """Experts, what retrieval looks back to, and the features of the first linear expert."""
     evidence, target, features = step.evidence, task.target, task.features
@@ -42,9 +50,8 @@ def explain_regression(task: Regression, prior: str, step: Step) -> str:
         f"Scale of the target: {target.scale:,.5f}",
         *_norms(features.states),
     ]
-    retrieval = features.memories.get("retrieved")
-    if isinstance(retrieval, Retrieval):
-        looked = retrieval.strongest(evidence["situation"], features.states["retrieved"])
+    looked = _looked_back(task, step)
+    if looked is not None:
         lines.append(
             "Looked back to (labelled steps ago, share): "
             + (", ".join(f"{ago} ({share:.0%})" for ago, share in looked) or "nothing yet")
@@ -87,6 +94,18 @@ def explain_classification(task: Classification, step: Step) -> str:
         f"{task.classes[task.last] if task.past else None!r}",
         *_norms(task.features.states),
     ]
+    looked = _looked_back(task, step)
+    if looked is not None:
+        had = task.features.states["retrieved"].past["residual"]
+        lines.append(
+            "Looked back to (labelled steps ago, its class, share): "
+            + (
+                ", ".join(
+                    f"{ago} {task.classes[int(had[-ago])]!r} ({share:.0%})" for ago, share in looked
+                )
+                or "nothing yet"
+            )
+        )
     if len(best) > 1:
         said = task.readout.answers(step.evidence)[:, task.number(best[0])]
         shares = task.readout.weights()

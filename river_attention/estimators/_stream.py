@@ -11,14 +11,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
-from river import proba
+from river import base, proba
 
 from .._validation import check_seed, check_weight
 from ..config import ConfigMixin
 from ..core import Classification, Evidence, MemoryFeatures, MultiRegression, Regression, Step
+from ..core.drift import Detector
 from ..core.pending import PendingSteps
 from ..encoding import Encoded
 from ..files import Saved
+from ..layers import Retrieval
 from ..state import Stateful, Writer
 from . import _frames
 
@@ -27,6 +29,24 @@ def resolve_seed(seed: Any) -> int:
     """A checked seed; a fresh one for None."""
     checked = check_seed(seed)
     return secrets.randbits(63) if checked is None else checked
+
+
+def build_detector(detector: Any, binary: bool = False) -> Detector | None:
+    """An untrained copy of a drift detector of river; None for None.
+
+    ``binary`` tells whether those of right and wrong are taken, beside those of real numbers.
+    """
+    kinds = (base.DriftDetector, base.BinaryDriftDetector) if binary else base.DriftDetector
+    if detector is None:
+        return None
+    if not isinstance(detector, kinds):
+        kind = "" if binary else " for real numbers"
+        raise ValueError(
+            f"drift_detector={detector!r}: must be a river drift detector{kind}, "
+            "such as river.drift.ADWIN() or river.drift.PageHinkley()"
+        )
+    copy: Detector = detector.clone()
+    return copy
 
 
 def normal(mean: float, variance: float) -> proba.Gaussian:
@@ -168,6 +188,26 @@ class Blocks:
         return predictions
 
 
+class OneLabel:
+    """Part of streams with one label: where they look back to, and when it drifted."""
+
+    task_: Regression | Classification
+
+    @property
+    def retrieved_(self) -> list[tuple[int, float]]:
+        """The past steps that looked most like the last labelled one."""
+        features = self.task_.features
+        retrieval = features.memories.get("retrieved")
+        if not isinstance(retrieval, Retrieval):
+            return []
+        return retrieval.strongest_of_last(features.states["retrieved"])
+
+    @property
+    def n_drifts_(self) -> int:
+        """How often the drift detector fired."""
+        return self.task_.n_drifts
+
+
 class LabelledStream(Stream, Blocks):
     """A stream with labels, which may come late; see the module.
 
@@ -190,9 +230,8 @@ class LabelledStream(Stream, Blocks):
     def transfer(self, io: Writer, *_: Any) -> None:
         task = self.task_ = io.child("", self.task_)
         readout = task.readout
-        n_experts = len(readout.experts) if readout.n_answers else 1
         self._pending = io.child(
-            "pending", self._pending, task.features, n_experts, readout.n_answers
+            "pending", self._pending, task.features, readout.n_rows, readout.n_answers
         )
         self.n_unmatched_ = io.integer("n_unmatched", self.n_unmatched_)
         self._memo = None

@@ -10,15 +10,21 @@ from river import base
 from .._validation import check_choice, check_int, check_number
 from ..core import Classification, MemoryFeatures, build_memories
 from ..core.classification import CONTEXT, N_SLOTS, is_lag
+from ..core.drift import Detector
 from ..encoding import Encoded, check_categorical
+from ..layers import ClassRetrieval
+from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, check_factors, class_experts
 from . import _frames
 from ._debug import explain_classification
-from ._stream import LabelledStream, resolve_seed
+from ._stream import LabelledStream, OneLabel, build_detector, resolve_seed
+
+SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
+"""The parameters that make features."""
 
 
-class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
+class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClassifier):
     r"""Classification on a stream with a memory of its past.
 
     .. math::
@@ -29,9 +35,11 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
 
     The input — features standardised online — is written into the state of linear attention heads
     and a bank of damped oscillators. Online Newton logistic regressions on the input and the last
-    labels, with and without the reads of the memory, are experts of a mixture under log loss,
-    beside least squares on codes ±1, the class frequencies π, and those given the last class. See
-    :mod:`river_attention.readout.logistic`.
+    labels, with and without the reads of the memory, and on long lags of the labels are experts of
+    a mixture under log loss, beside least squares on codes ±1, the class frequencies π, and those
+    given the last class. Retrieval, softmax attention over the exact recent past, lets past steps
+    that look like the present vote; a log-linear pool weighs its votes and all other experts, and
+    is itself an expert. See :mod:`river_attention.readout.classes`.
 
     Labels may be anything hashable, two or many classes, and appear at any time: a new one starts
     from its frequency, not from 1/K, and is soon likely only for x like that of its first label.
@@ -62,11 +70,16 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         Value dimension per head.
     memory
         Number of complex units of the memory bank; 0 for none.
+    window
+        Number of labelled steps that retrieval looks back on; 0 for no retrieval.
     n_lags
         Number of past labels that the readout sees; 0 for none.
+    long_lags
+        Number of past labels that some experts see, with the input and how it moved since the last
+        step; 0 for no such experts. Of each label they see whether it was the second class.
     forgetting_factor
         λ of the readout, in (0, 1], one or several with experts for each. The first is that of
-        the least squares on codes as well.
+        the least squares on codes and of the log-linear pool as well.
     delta
         Prior variance of the weights of the readout; None means 0.1.
     advance_on
@@ -77,6 +90,10 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         given, else on the oldest that waits with the same x. An x that nobody waits for is trained
         on as it looks now and counted in ``n_unmatched_``. ``predict_many``,
         ``predict_proba_many`` and ``debug_one`` stay pure.
+    drift_detector
+        A drift detector of river, fed with 1 where the most probable class was wrong and 0 where it
+        was right; those for true and false (``river.drift.binary``) get that. When it fires, the
+        experts are trusted alike again and learn quickly, from where they are. None for none.
     max_features
         The largest number of columns that features take; a new name beyond it takes the column of
         the one unseen for longest, and nothing is remembered of that. None for no bound.
@@ -101,6 +118,11 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         Share of each expert in the prediction, by name.
     expert_losses_
         Running mean of the log loss of each expert, by name.
+    retrieved_
+        The past steps that looked most like the last one: (how many labelled steps before it, share
+        of the attention), strongest first.
+    n_drifts_
+        How often the drift detector fired.
     n_pending_, n_dropped_, n_unmatched_
         With ``advance_on="predict"``: steps that wait for their label, steps dropped because more
         than 4096 waited, labels that matched no step.
@@ -131,10 +153,13 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         d_key: int = 4,
         d_value: int = 4,
         memory: int = 16,
+        window: int = 1000,
         n_lags: int = 6,
+        long_lags: int = 50,
         forgetting_factor: float | tuple[float, ...] = (0.998, 0.9999),
         delta: float | None = None,
         advance_on: str = "learn",
+        drift_detector: Detector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
         seed: int | None = 42,
@@ -144,36 +169,48 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
         self.d_key = d_key
         self.d_value = d_value
         self.memory = memory
+        self.window = window
         self.n_lags = check_int("n_lags", n_lags, 0)
+        self.long_lags = check_int("long_lags", long_lags, 0)
         self.forgetting_factor = forgetting_factor
         self.delta = None if delta is None else check_number("delta", delta, above=0.0)
         self.advance_on = check_choice("advance_on", advance_on, ("learn", "predict"))
         self.max_features = max_features
         self.categorical = check_categorical(categorical)
+        self.drift_detector = drift_detector
         self.seed = seed
         factors = check_factors(forgetting_factor)
-        memories = build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed))
+        memories = build_memories(
+            mode, n_heads, d_key, d_value, memory, resolve_seed(seed), window, ClassRetrieval
+        )
         features = MemoryFeatures(
             memories,
+            n_long=long_lags,
             context=CONTEXT,
             hidden=is_lag,
+            moves=long_lags > 0,
             max_features=max_features,
             categorical=categorical,
         )
-        sizes = {name: getattr(self, name) for name in ("n_heads", "d_value", "memory", "n_lags")}
-        features.check_size(N_SLOTS * self.n_lags, sizes)
-        rows = class_experts(features.n_reads, factors, self.delta)
-        self._begin(Classification(features, ClassMixture(rows), self.n_lags))
+        sizes = {name: getattr(self, name) for name in SIZES}
+        features.check_size(max(N_SLOTS * n_lags, long_lags), sizes)
+        rows = class_experts(features.n_reads, factors, self.delta, long_lags)
+        n_votes = len(READS) if window else 0
+        readout = ClassMixture(rows, n_votes, factors[0], self.delta)
+        detector = build_detector(drift_detector, binary=True)
+        self._begin(Classification(features, readout, n_lags, long_lags, detector))
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {}
-        yield {"mode": "gla_vector", "memory": 0, "forgetting_factor": 0.99}
-        yield {"mode": None, "memory": 2, "n_lags": 1}
+        yield {"mode": "gla_vector", "memory": 0, "window": 20, "forgetting_factor": 0.99}
+        yield {"mode": None, "memory": 2, "n_lags": 1, "long_lags": 3}
         yield {
             "mode": None,
             "memory": 0,
+            "window": 0,
             "n_lags": 0,
+            "long_lags": 0,
             "forgetting_factor": 1.0,
             "delta": 0.5,
         }
@@ -242,7 +279,7 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.
 
-        The most probable classes, and the experts with their shares and what they say of the most
-        probable one.
+        The most probable classes, the past steps that retrieval looks back to with the classes they
+        had, and the experts with their shares and what they say of the most probable one.
         """
         return explain_classification(self.task_, self._step(x))

@@ -11,20 +11,19 @@ from .._validation import check_bool, check_choice, check_int, check_number
 from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target, build_memories
 from ..core.regression import CONTEXT, EXPERTS_CONTEXT
 from ..encoding import check_categorical
-from ..layers import Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import Mixture, SingleReadout, check_factors, experts
 from ..readout.intervals import Levels, check_levels
 from ..readout.regression import ETA, ETA_LATE
 from ._debug import explain_regression
-from ._stream import LabelledStream, normal, resolve_seed
+from ._stream import LabelledStream, OneLabel, build_detector, normal, resolve_seed
 
 SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
 """The parameters that make features."""
 
 
-class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
+class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegressor):
     r"""Regression on a stream with a memory of its past.
 
     .. math::
@@ -193,7 +192,10 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         target = Target(prior, max(n_lags, n_long), for_retrieval=window > 0)
         self._begin(
             Regression(
-                features, target, self._build_readout(features.n_reads), self._build_detector()
+                features,
+                target,
+                self._build_readout(features.n_reads),
+                build_detector(drift_detector),
             )
         )
 
@@ -227,32 +229,6 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
                 "several take readout='mixture'"
             )
         return SingleReadout(n_reads, factors[0], self.delta, self.huber)
-
-    def _build_detector(self) -> base.DriftDetector | None:
-        detector = self.drift_detector
-        if detector is None:
-            return None
-        if isinstance(detector, base.BinaryDriftDetector) or not isinstance(
-            detector, base.DriftDetector
-        ):
-            raise ValueError(
-                f"drift_detector={detector!r}: must be a river drift detector for real numbers, "
-                "such as river.drift.ADWIN() or river.drift.PageHinkley()"
-            )
-        return detector.clone()
-
-    @property
-    def retrieved_(self) -> list[tuple[int, float]]:
-        """The past steps that looked most like the last labelled one."""
-        retrieval = self.features_.memories.get("retrieved")
-        if not isinstance(retrieval, Retrieval):
-            return []
-        return retrieval.strongest_of_last(self.features_.states["retrieved"])
-
-    @property
-    def n_drifts_(self) -> int:
-        """How often the drift detector fired."""
-        return self.task_.n_drifts
 
     def predict_one(
         self, x: dict[Any, Any], key: Hashable | None = None, *, with_dist: bool = False

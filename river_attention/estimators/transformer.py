@@ -28,7 +28,8 @@ from ..core.classification import CONTEXT as CLASS_CONTEXT
 from ..core.classification import N_SLOTS, check_label, is_lag
 from ..core.regression import CONTEXT
 from ..encoding import Encoded, check_categorical
-from ..layers import Memory
+from ..layers import ClassRetrieval, Memory, Retrieval
+from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, SingleReadout
 from ..readout.classes import class_experts
@@ -61,7 +62,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     a handful of standardised features, and find the level within a few rows.
 
     Where labels are classes, the log-odds of the classes take the place of the forecast (that of
-    the second of two, or those of all), past labels are indicators, and there is no retrieval.
+    the second of two, or those of all), retrieval votes for them, and past labels are indicators.
 
     No scaler is needed in front or behind, and the input is passed on: ``AttentionTransformer() |
     model`` is complete. Time advances by one step with every ``learn_one``; ``transform_one`` is
@@ -199,9 +200,16 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         self.unit_ = SteadyUnit()
         self._memo: Step | None = None
 
-    def _memories(self, window: int) -> dict[str, Memory]:
+    def _memories(self, retrieval: type[Retrieval]) -> dict[str, Memory]:
         return build_memories(
-            self.mode, self.n_heads, self.d_key, self.d_value, self.memory, self._seed, window
+            self.mode,
+            self.n_heads,
+            self.d_key,
+            self.d_value,
+            self.memory,
+            self._seed,
+            self.window,
+            retrieval,
         )
 
     def _check_size(self, features: MemoryFeatures, n_lags: int) -> None:
@@ -210,7 +218,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def _numbers(self) -> Regression:
         features = MemoryFeatures(
-            self._memories(self.window),
+            self._memories(Retrieval),
             self.n_lags,
             context=CONTEXT,
             max_features=self.max_features,
@@ -223,7 +231,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def _classes(self) -> Classification:
         features = MemoryFeatures(
-            self._memories(0),
+            self._memories(ClassRetrieval),
             context=CLASS_CONTEXT,
             hidden=is_lag,
             max_features=self.max_features,
@@ -231,7 +239,9 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         )
         self._check_size(features, N_SLOTS * self.n_lags)
         rows = class_experts(features.n_reads, FORGETTING_FACTORS, None)
-        return Classification(features, ClassMixture(rows), self.n_lags)
+        n_votes = len(READS) if self.window else 0
+        readout = ClassMixture(rows, n_votes, FORGETTING_FACTORS[0], None)
+        return Classification(features, readout, self.n_lags)
 
     @property
     def features_(self) -> MemoryFeatures:  # type: ignore[override]

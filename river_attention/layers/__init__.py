@@ -1,9 +1,17 @@
 """Memories with an explicit state: ``init_state / propose / commit / branch / forward``."""
 
+from .class_retrieval import ClassRetrieval
 from .linear_attention import MultiHeadLinearAttention
 from .memory_bank import MemoryBank
 from .protocol import Memory
 from .retrieval import Retrieval
 from .window import Ring
 
-__all__ = ["Memory", "MemoryBank", "MultiHeadLinearAttention", "Retrieval", "Ring"]
+__all__ = [
+    "ClassRetrieval",
+    "Memory",
+    "MemoryBank",
+    "MultiHeadLinearAttention",
+    "Retrieval",
+    "Ring",
+]

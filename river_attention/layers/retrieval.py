@@ -194,7 +194,7 @@ class Retrieval:
             x=scaled,
             norm=scaled.dot(scaled),
             delta=x[0],
-            residual=min(max(residual, -RESIDUAL_LIMIT), RESIDUAL_LIMIT),
+            residual=self._value(residual),
         )
         return state
 
@@ -266,13 +266,23 @@ class Retrieval:
         order = np.argsort(-shares, kind="stable")[:k]
         return [(int(n - i), float(shares[i])) for i in order]
 
-    @staticmethod
-    def _distance(delta: float, state: Lived) -> Array:
+    def _distance(self, delta: float, state: Lived) -> Array:
         """D_t(i) for the steps in the window [n]."""
-        difference = state.past["delta"] - delta
-        difference *= difference
+        difference = self._mismatch(state.past["delta"], delta)
         difference += FADING * state.moved_distance()
         return difference
+
+    @staticmethod
+    def _mismatch(deltas: Array, delta: float) -> Array:
+        """How far one last step of the target is from others, a new array [n]."""
+        difference = deltas - delta
+        difference *= difference
+        return difference
+
+    @staticmethod
+    def _value(label: float) -> float:
+        """What is stored of a label."""
+        return min(max(label, -RESIDUAL_LIMIT), RESIDUAL_LIMIT)
 
     @staticmethod
     def _weights(x: Array, distance: Array, past: Ring) -> list[Array]:

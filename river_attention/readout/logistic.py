@@ -164,17 +164,17 @@ class OnlineLogistic(ClassLearner):
         if self.n_classes == 2:
             z = float(prior[1] - prior[0]) + self.rls.predict(phi)
             p = 1.0 / (1.0 + math.exp(-min(max(z, -_LARGEST_LOGIT), _LARGEST_LOGIT)))
-            omega = _curvature(p * (1.0 - p), p if y else 1.0 - p)
+            omega = curvature(p * (1.0 - p), p if y else 1.0 - p)
             self.rls.correct(phi, (y - p) / omega, w * omega)
         else:
             error = -softmax(self.answer(phi, prior))
-            omega = _curvature(0.5 * (1.0 - float(error.dot(error))), -float(error[y]))
+            omega = curvature(0.5 * (1.0 - float(error.dot(error))), -float(error[y]))
             error[y] += 1.0
             error /= omega
             self.rls.correct(phi, error, w * omega)
 
 
-def _curvature(omega: float, p: float) -> float:
+def curvature(omega: float, p: float) -> float:
     """ω, given the one of Newton's method and the probability of the class that came."""
     if p < 0.499:  # at 1/2 both are 1/4
         p = max(p, _SMALLEST)

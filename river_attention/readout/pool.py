@@ -117,6 +117,11 @@ class ExpertPool(Stateful):
         return [expert.name for expert in self.experts]
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows that the answers in an evidence have."""
+        return len(self.experts)
+
+    @property
     def learning(self) -> list[Expert]:
         """The experts that learn."""
         return [expert for expert in self.experts if expert.learner is not None]
@@ -129,6 +134,12 @@ class ExpertPool(Stateful):
     def trust_alike(self) -> None:
         """Give all experts the same share."""
         self.shares = np.full(len(self.experts), 1.0 / len(self.experts))
+
+    def reopen(self) -> None:
+        """Trust all experts alike again and let them learn quickly, after a drift."""
+        self.trust_alike()
+        for rls in self.least_squares.values():
+            rls.reopen()
 
     def weights(self) -> dict[str, float]:
         """The share of each expert."""

@@ -196,12 +196,6 @@ class Mixture(ExpertPool):
                 self.learn_shares(losses, weighted, self.eta)
             self.scale.update(size)
 
-    def reopen(self) -> None:
-        """Trust all experts alike again and let them learn quickly, after a drift."""
-        self.trust_alike()
-        for rls in self.least_squares.values():
-            rls.reopen()
-
 
 class SingleReadout(ExpertPool):
     """Recursive least squares on all features alone, several times cheaper than the mixture.

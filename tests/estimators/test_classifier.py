@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from river import evaluate, linear_model, metrics, preprocessing
+from river import drift, evaluate, linear_model, metrics, preprocessing
 
 from river_attention import StreamingAttentionClassifier
 from river_attention.core import Evidence, Layout
@@ -22,6 +22,7 @@ from river_attention.readout import (
 )
 from river_attention.readout.class_counts import ClassCounts
 from river_attention.readout.logistic import softmax
+from river_attention.state import StateError
 
 SETTINGS = [
     pytest.param(functools.partial(StreamingAttentionClassifier, **params), id=str(i))
@@ -229,9 +230,9 @@ def step_of(mixture, n_memory):
 
 
 def test_the_mixture_trusts_whoever_gave_the_label_most():
-    mixture = ClassMixture(class_experts(0, (1.0,), None))
+    mixture = ClassMixture(class_experts(0, (1.0,), None), 2, 1.0, None)
     n, evidence = len(mixture.names), step_of(mixture, 0)
-    mixture.answers(evidence)[:] = 0.5
+    evidence["answers"] = 0.5
     mixture.answers(evidence)[1] = [0.2, 0.8]
     mixture.update(evidence, 1, 1.0)
     expected = np.full(n, 0.5)
@@ -241,7 +242,7 @@ def test_the_mixture_trusts_whoever_gave_the_label_most():
 
 
 def test_shares_stay_a_distribution_for_any_weight():
-    mixture = ClassMixture(class_experts(2, (0.9,), None))
+    mixture = ClassMixture(class_experts(2, (0.9,), None), 0, 0.9, None)
     evidence = step_of(mixture, 2)
     for w in (1e-300, 1.0, 1e6, 1e300):
         for y in (0, 1):
@@ -576,7 +577,13 @@ def test_the_configuration_makes_the_same_model(make_classifier):
         ("forgetting_factor", (0.9, 0.9)),
         ("forgetting_factor", ()),
         ("delta", 0.0),
+        ("window", -1),
+        ("window", 2.5),
+        ("long_lags", -1),
+        ("long_lags", True),
         ("advance_on", "never"),
+        ("drift_detector", "ADWIN"),
+        ("drift_detector", drift.ADWIN),
         ("seed", "x"),
     ],
 )
@@ -679,6 +686,99 @@ def test_a_cycle_of_classes_without_features_is_learned():
         assert model.predict_one({}) == "abcd"[t % 4]
         assert model.predict_proba_one({})["abcd"[t % 4]] > 0.9
         model.learn_one({}, "abcd"[t % 4])
+
+
+# --- looking back ---
+
+
+def correct(model, stream, after=0):
+    """Share of rows that are predicted rightly, test then train."""
+    found = []
+    for x, y in stream:
+        found.append(model.predict_one(x) == y)
+        model.learn_one(x, y)
+    return np.mean(found[after:])
+
+
+def test_a_long_noisy_pattern_is_found_that_nobody_declared():
+    rng = np.random.default_rng(0)
+    pattern = rng.integers(2, size=40).tolist()
+    stream = [({}, pattern[t % 40] if rng.random() > 0.05 else t % 2) for t in range(1000)]
+    with_window, without = (
+        correct(LIGHT(window=window, long_lags=0), stream, after=300) for window in (500, 0)
+    )
+    assert with_window > 0.9
+    assert with_window > without + 0.1
+
+
+def test_classes_that_no_plane_separates_are_found():
+    rng = np.random.default_rng(0)
+    stream = [({"a": a, "b": b}, a * b > 0.0) for a, b in rng.normal(size=(1000, 2)).tolist()]
+    with_window, without = (correct(LIGHT(window=window), stream, after=500) for window in (500, 0))
+    assert with_window > 0.85
+    assert with_window > without + 0.2
+
+
+def test_a_level_that_follows_the_input_is_found_from_how_the_input_moved():
+    # the class says whether a wandering input rose: input and move are both seen, once
+    rng = np.random.default_rng(0)
+    level = np.cumsum(rng.normal(size=1000))
+    stream = [({"a": a}, bool(rose)) for a, rose in zip(level[1:], np.diff(level) > 0, strict=True)]
+    with_long, without = (correct(LIGHT(long_lags=n, window=0), stream, 300) for n in (1, 0))
+    assert with_long > 0.9
+    assert with_long > without + 0.05
+
+
+def test_what_is_seen_of_the_long_past():
+    model = StreamingAttentionClassifier(mode=None, memory=0, n_lags=1, long_lags=3)
+    for t, y in enumerate("abca"):
+        model.learn_one({"a": float(t)} if t < 2 else {"a": float(t), "b": float(t % 2)}, y)
+    before, now = model._step({"a": 3.0, "b": 1.0}), model._step({"a": 1.0, "b": 0.0})
+    inputs = {"before": before.evidence["inputs"], "now": now.evidence["inputs"]}
+    lags, bias, pairs = np.split(now.evidence["long"], [3, 4])
+    # the latest first: a, c, b, of which b was the second class
+    assert lags.tolist() == [-1.0, -1.0, 1.0]
+    assert bias.tolist() == [1.0]
+    names = model.features_.encoder.names
+    columns = [names.index("a"), names.index("b")]
+    assert pairs[::2].tolist() == inputs["now"][columns].tolist()
+    last = model.features_._before
+    assert np.array_equal(pairs[1::2], pairs[::2] - last)
+    model.reset_state()
+    lags, _, pairs = np.split(model._step({"a": 1.0, "b": 0.0}).evidence["long"], [3, 4])
+    assert not lags.any()
+    assert not pairs[1::2].any()
+
+
+def test_past_labels_are_no_part_of_what_a_step_is_recognised_by():
+    model = train(StreamingAttentionClassifier(), rows(60))
+    step = model._step({"a": 10.0, "b": 1.0, "c": 0.0})
+    assert len(step.evidence["situation"]) == 1 + 3
+    assert step.evidence["situation"][0] == model.task_.last
+
+
+def test_it_shows_what_it_looks_back_to():
+    model = StreamingAttentionClassifier()
+    assert model.retrieved_ == []
+    assert "nothing yet" in model.debug_one({})
+    for t in range(60):
+        model.learn_one({}, "abcde"[t % 5])
+    ago, share = model.retrieved_[0]
+    assert ago % 5 == 0
+    assert 0.0 < share <= 1.0
+    (line,) = [line for line in model.debug_one({}).splitlines() if "Looked back" in line]
+    assert "5 'a' (" in line
+    assert "Looked back" not in LIGHT(window=0).debug_one({})
+
+
+def test_a_state_with_an_unknown_class_among_the_stored_steps_is_refused():
+    model = train(LIGHT(), rows(60))
+    for field in ("residual", "delta"):
+        state = model.get_state()
+        for wrong in (3.0, 0.5, -2.0):
+            state[f"features.memories.retrieved.past.{field}"][2] = wrong
+            with pytest.raises(StateError, match="past"):
+                LIGHT().set_state(state)
 
 
 # --- endurance ---

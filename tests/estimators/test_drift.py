@@ -10,7 +10,8 @@ import pytest
 from river import base, drift
 from river.drift import binary
 
-from river_attention import StreamingAttentionRegressor
+from river_attention import StreamingAttentionClassifier, StreamingAttentionRegressor
+from river_attention.state import StateError
 
 READOUTS = ["mixture", "rls"]
 
@@ -260,3 +261,77 @@ def test_a_configuration_file_keeps_the_detector(detector):
     assert type(again.drift_detector) is type(detector)
     if detector is not None:
         assert again.drift_detector._get_params() == detector._get_params()
+
+
+# --- classes
+
+
+def labelled(rows):
+    middle = np.median([y for _, y in rows])
+    return [(x, "high" if y > middle else "low") for x, y in rows]
+
+
+@pytest.mark.parametrize("detector", [drift.ADWIN(), drift.PageHinkley(threshold=10), binary.DDM()])
+def test_a_classifier_takes_the_detectors_of_numbers_and_of_right_and_wrong(detector):
+    params = {"mode": None, "memory": 0, "window": 0, "long_lags": 0, "n_lags": 0}
+    model = StreamingAttentionClassifier(drift_detector=detector, **params)
+    rows = labelled(changing(600, 600, seed=0))
+    for x, y in rows:
+        model.learn_one(x, y)
+    before = model.n_drifts_
+    # nothing to learn any more: a boundary that only turned around is learned before any alarm
+    for t, (x, _) in enumerate(rows[:200]):
+        model.learn_one(x, "high" if t * t % 7 > 2 else "low")
+    assert model.n_drifts_ > before
+
+
+def test_a_classifier_tells_it_which_predictions_were_wrong(stream):
+    model, expected = StreamingAttentionClassifier(drift_detector=Alarm()), []
+    for x, y in labelled(stream(60)):
+        if model.classes_:
+            expected.append(float(model.predict_one(x) != y))
+        model.learn_one(x, y)
+    model.learn_one(x, "low", w=0.0)
+    assert model.task_.detector.told == expected
+    assert 0.0 < np.mean(expected) < 1.0
+
+
+def test_when_it_fires_the_classes_stay_and_the_readout_is_open(stream):
+    model = StreamingAttentionClassifier(drift_detector=Alarm(at=(59,)))
+    silent = StreamingAttentionClassifier()
+    for x, y in labelled(stream(60)):
+        model.learn_one(x, y)
+        silent.learn_one(x, y)
+    assert model.n_drifts_ == 1
+    assert len(set(model.expert_weights_.values())) == 1
+    assert model.retrieved_ == silent.retrieved_
+    for name, rls in model.task_.readout.least_squares.items():
+        assert np.array_equal(rls.covariance, np.diag(rls.prior))
+        assert np.array_equal(rls.weights, silent.task_.readout.least_squares[name].weights)
+
+
+class Broken(Alarm):
+    """Fails after a while."""
+
+    def update(self, x):
+        super().update(x)
+        if len(self.told) > 20:
+            raise RuntimeError("broken")
+
+
+def test_a_detector_that_fails_leaves_the_classifier_as_before(stream):
+    model = StreamingAttentionClassifier(drift_detector=Broken())
+    rows = labelled(stream(60))
+    for x, y in rows[:21]:
+        model.learn_one(x, y)
+    before = model.predict_proba_one(rows[21][0])
+    for label in (rows[21][1], "never seen"):
+        with pytest.raises(RuntimeError):
+            model.learn_one(rows[21][0], label)
+    assert model.predict_proba_one(rows[21][0]) == before
+
+
+@pytest.mark.parametrize("kind", [StreamingAttentionRegressor, StreamingAttentionClassifier])
+def test_a_model_with_a_detector_has_no_plain_state(kind):
+    with pytest.raises(StateError, match="drift_detector=ADWIN"):
+        kind(drift_detector=drift.ADWIN()).get_state()

@@ -41,16 +41,16 @@ class ClassRetrieval(Retrieval):
 
     Examples
     --------
-    Classes 0, 1, 2 in turn, and no input: after class 1 comes class 2.
+    Classes 0, 1, 2 in turn, and no input: after class 2 comes class 0.
 
     >>> import numpy as np
     >>> memory = ClassRetrieval(window=100)
     >>> last, labels = np.array([2.0, 0.0, 1.0] * 20), np.array([0.0, 1.0, 2.0] * 20)
     >>> _, state = memory.forward(last[:, None], memory.init_state(), labels)
-    >>> now = np.array([0.0])
+    >>> now = np.array([2.0])
     >>> _, proposal = memory.propose(now, state)
     >>> memory.votes(now, proposal, state, np.ones(3) / 3).round(1)[0].tolist()
-    [0.0, 0.9, 0.0]
+    [0.9, 0.0, 0.0]
     """
 
     n_outputs = 0

@@ -50,7 +50,7 @@ class LogLinearPool(Stateful):
     >>> import numpy as np
     >>> pool, rng = LogLinearPool(2, 1.0, 1.0), np.random.default_rng(0)
     >>> said = np.log([[0.6, 0.4], [0.6, 0.4]])
-    >>> for _ in range(300):
+    >>> for _ in range(2000):
     ...     pool.update(said, int(rng.random() > 0.9), 1.0)
     >>> softmax(pool.answer(said)).round(1)
     array([0.9, 0.1])

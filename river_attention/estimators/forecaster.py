@@ -134,7 +134,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     >>> [y for x, y in rows[-3:]]
     [461, 390, 432]
     >>> [round(y) for y in model.forecast(3, xs=[x for x, y in rows[-3:]])]
-    [456, 409, 453]
+    [456, 407, 451]
 
     Features of the steps to come are given as a list; without them they count as missing. With
     ``with_dist=True`` each step has a standard deviation too, from the errors made so far as many

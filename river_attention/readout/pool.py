@@ -83,7 +83,7 @@ class ExpertPool(Stateful):
     experts
         The rows of the table.
     shares
-        Share of each expert in the prediction [K], uniform at first.
+        Share of each expert in the prediction [K]; uniform at first, unless a mixture knows better.
     mean_losses
         Running mean of the loss of each expert [K].
     """

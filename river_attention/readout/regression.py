@@ -7,12 +7,13 @@ r"""Readouts for numbers: a mixture that trusts whoever predicted best lately, o
                   + \frac{\alpha}{K}, \qquad
     \ell_k = \min(|r - \hat r_k| / s,\ 10)
 
-Exponential weighting with fixed share: η = 0.3, α = 0.005, weights uniform at first, s the running
-mean of the mixture's own absolute error (each winsorised at 4s after 20 samples while s > 0, or one
-level shift would make the mixture deaf). Where even the nearest expert is more than 10 s off for
-the fourth time in a row, as in exponential growth that s cannot follow, the median of their errors
-takes the place of s: else all losses would be 10, and nobody would be trusted more than another.
-The experts are persistence, the running mean, recursive
+Exponential weighting with fixed share: η = 0.3, α = 0.005, s the running mean of the mixture's own
+absolute error (each winsorised at 4s after 20 samples while s > 0, or one level shift would make
+the mixture deaf). At first persistence, the running mean, all linear experts together and all reads
+of retrieval together have the same share: kinds are alike, however many speak for each. Where even
+the nearest expert is more than 10 s off for the fourth time in a row, as in exponential growth that
+s cannot follow, the median of their errors takes the place of s: else all losses would be 10, and
+nobody would be trusted more than another. The experts are persistence, the running mean, recursive
 least squares on the skip features (λ and a faster 1 - 5(1 - λ)), on all features and on long lags,
 for every λ, and the six reads of retrieval. All errors are in units of the readout.
 
@@ -146,6 +147,7 @@ class Mixture(ExpertPool):
 
     def __init__(self, rows: Iterator[Expert], eta: float = ETA) -> None:
         super().__init__(rows)
+        self.shares = _alike_by_kind(self.experts)
         self.eta = eta
         self.n_answers = len(self.experts)
         self.scale = RobustMean()
@@ -195,6 +197,13 @@ class Mixture(ExpertPool):
                 weighted = np.minimum(losses * min(w, LARGEST_WEIGHT), LARGEST_LOSS)
                 self.learn_shares(losses, weighted, self.eta)
             self.scale.update(size)
+
+
+def _alike_by_kind(rows: Sequence[Expert]) -> Array:
+    """The same share for persistence, the mean, all linear experts and all reads of retrieval."""
+    kinds = ["linear" if row.learner is not None else row.name.split()[0] for row in rows]
+    shares = np.array([1.0 / kinds.count(kind) for kind in kinds])
+    return shares / shares.sum()
 
 
 class SingleReadout(ExpertPool):

@@ -17,7 +17,7 @@ model behind learns its weight in that unit, and least squares never forget a un
 
 Of classes the readout knows probabilities p_k, and the long features are log-odds:
 
-.. math:: \text{odds}_k = \mathrm{clip}(\log \tfrac{p_k}{1 - p_k},\ \pm 4) \,/\, \sqrt K
+.. math:: \text{odds}_k = \mathrm{clip}(\log \tfrac{p_k}{1 - p_k},\ \pm 3) \,/\, \sqrt K
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LENGTH = 2.0
 SHORT = 0.5
 """Length of a group of other features."""
 LIMIT = 4.0
+ODDS_LIMIT = 3.0
 PLAY = 1.5
 _SETTLING = 20
 _SMALLEST = 1e-30
@@ -88,11 +89,11 @@ def shown_odds(probabilities: Array) -> Array:
     """Probabilities of classes [K] as features: log-odds [K], of two classes [1] of the second.
 
     >>> shown_odds(np.array([0.5, 0.5])), shown_odds(np.array([1.0, 0.0, 0.0])).round(2)
-    (array([0.]), array([ 2.31, -2.31, -2.31]))
+    (array([0.]), array([ 1.73, -1.73, -1.73]))
     """
     p = probabilities[1:] if len(probabilities) == 2 else probabilities
     odds = np.log(np.maximum(p, _SMALLEST) / np.maximum(1.0 - p, _SMALLEST))
-    shown: Array = np.clip(odds, -LIMIT, LIMIT) / math.sqrt(len(p))
+    shown: Array = np.clip(odds, -ODDS_LIMIT, ODDS_LIMIT) / math.sqrt(len(p))
     return shown
 
 

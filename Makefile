@@ -51,7 +51,7 @@ bench: $(INSTALLED) $(VENV)/.with-plot  ## what one step costs, as a multiple of
 
 clean:  ## remove everything that was generated
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f river_attention_demo.png
+	rm -f river_attention_demo.png river_attention/compiled/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

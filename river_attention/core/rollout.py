@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend import twin_of
+
 if TYPE_CHECKING:
     from .regression import Regression
-    from .step import Step
 
 Array = NDArray[np.float64]
 
@@ -42,12 +43,21 @@ class Rollout:
 
     def __init__(self, task: Regression) -> None:
         self._task = task.branch()
-        self._step: Step | None = None
+        self._twin = twin_of(self._task, looks_ahead=True)
+        self._x: Mapping[Any, Any] | None = None
+        self._step: Any = None
 
     def predict(self, x: Mapping[Any, Any]) -> float:
         """The prediction for the next step; stays where it is in time."""
-        self._step = self._task.propose(self._task.features.encoder.encode(x))
-        return self._task.value(self._step.evidence)
+        prediction: float | None = None
+        if self._twin is not None:
+            prediction = self._twin.predict(x)
+        if prediction is None:
+            step = self._task.propose(self._task.features.encoder.encode(x))
+            self._x, self._step = None, step
+            return self._task.value(step.evidence)
+        self._x, self._step = dict(x), None
+        return prediction
 
     def attention(self) -> Array:
         """What retrieval looks back to from the step that was predicted last.
@@ -57,15 +67,22 @@ class Rollout:
         Weights [metric, temperature, n] of the n stored steps, the oldest first; n = 0 with fewer
         than five of them, and without retrieval.
         """
-        return self._task.attention(self._asked())
+        self._check_asked()
+        if self._step is None and self._x is not None:
+            self._twin.release()
+            self._step = self._task.propose(self._task.features.encoder.encode(self._x))
+        return self._task.attention(self._step)
 
     def advance(self, y: float) -> None:
         """Time passes by the step that was predicted last, with this target."""
-        step, self._step = self._asked(), None
-        self._task.target.update(y)
-        self._task.features.follow(step)
+        self._check_asked()
+        if self._x is not None:
+            self._twin.follow(self._x, y)
+        else:
+            self._task.target.update(y)
+            self._task.features.follow(self._step)
+        self._x = self._step = None
 
-    def _asked(self) -> Step:
-        if self._step is None:
+    def _check_asked(self) -> None:
+        if self._step is None and self._x is None:
             raise ValueError("predict the next step first: it is the one to go on with")
-        return self._step

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from river import proba
 
 from .._validation import check_seed, check_weight
+from ..backend import twin_of
 from ..config import ConfigMixin
 from ..core import Classification, Evidence, MemoryFeatures, Regression, Step
 from ..core.pending import PendingSteps
@@ -48,6 +49,9 @@ class Stream(Stateful, Saved, ConfigMixin):
 
     features_: MemoryFeatures
     _memo: Step | None = None
+    # the compiled twin that does what happens with every sample; None where NumPy does
+    _twin: Any = None
+    _changes = 0
 
     @property
     def state_(self) -> NDArray[Any] | None:
@@ -70,6 +74,8 @@ class Stream(Stateful, Saved, ConfigMixin):
         """The step that x would make: that of the memo if it was made of the same values."""
         encoded = self._encode(x)
         memo = self._memo
+        if self._twin is not None and self._changes != self._twin.changes:
+            memo, self._changes = None, self._twin.changes
         if memo is not None and memo.key == encoded.values.tobytes():
             # new features have no column yet: the same step, but they enter with this commit
             memo.transition.encoded = encoded
@@ -82,8 +88,11 @@ class Stream(Stateful, Saved, ConfigMixin):
         self._memo = None
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._twin is not None:
+            self._twin.release()
         state = self.__dict__.copy()
-        state.pop("_memo", None)
+        for name in ("_memo", "_twin", "_changes"):
+            state.pop(name, None)
         return state
 
 
@@ -152,17 +161,35 @@ class LabelledStream(Stream, Blocks):
     """
 
     advance_on: str
-    task_: Regression | Classification
+    _task: Any
 
     def _begin(self, task: Regression | Classification) -> None:
         """The state before the first step."""
-        self.task_ = task
+        self._keep(task)
         self._pending = PendingSteps()
         self._memo = None
         self.n_unmatched_ = 0
 
+    def _keep(self, task: Any) -> None:
+        """Go on with a task, and with its compiled twin if there is one."""
+        self._task = task
+        self._twin = twin_of(task) if self.advance_on == "learn" else None
+        self._changes = 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._keep(self._task)
+
+    @property
+    def task_(self) -> Any:
+        """Features, target and readout as they are now; ask again after the next sample."""
+        twin = self._twin
+        return self._task if twin is None else twin.release()
+
     def transfer(self, io: Writer, *_: Any) -> None:
-        task = self.task_ = io.child("", self.task_)
+        task = io.child("", self.task_)
+        if io.reading:
+            self._keep(task)
         readout = task.readout
         n_experts = len(readout.experts) if readout.n_answers else 1
         self._pending = io.child(
@@ -203,6 +230,10 @@ class LabelledStream(Stream, Blocks):
         return self.task_.check(y)
 
     def _foresee(self, x: Mapping[Any, Any]) -> Any:
+        if self._twin is not None:
+            prediction = self._twin.predict(x)
+            if prediction is not None:
+                return prediction
         return self.task_.value(self._step(x).evidence)
 
     def _see(
@@ -225,6 +256,8 @@ class LabelledStream(Stream, Blocks):
         return ("key", key)
 
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
+        if self._twin is not None and self._twin.learn(x, y, w):
+            return
         if self.advance_on == "learn":
             step = self._step(x)
             self.task_.train(step.evidence, y, w)
@@ -264,10 +297,14 @@ class LabelledStream(Stream, Blocks):
         key
             What ``predict_one`` was given; with ``advance_on="predict"`` only.
         """
-        self._learn(x, self._check(y), check_weight(w), key)
+        # without a frame more in between
+        if self._twin is None or not self._twin.learn(x, y, w):
+            self._learn(x, self._check(y), check_weight(w), key)
 
     def advance_one(self, x: dict[Any, Any]) -> None:
         """Time passes without a label: the memory takes x in, nothing is trained, lags stay."""
+        if self._twin is not None and self._twin.advance(x):
+            return
         self._commit(self._step(x))
 
     def reset_state(self) -> None:

@@ -113,7 +113,7 @@ class StreamingAttentionClassifier(LabelledStream, base.MiniBatchClassifier):
     'c'
     """
 
-    task_: Classification
+    _task: Classification
 
     def __init__(
         self,

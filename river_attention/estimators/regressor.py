@@ -122,7 +122,7 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
     True
     """
 
-    task_: Regression
+    _task: Regression
 
     def __init__(
         self,
@@ -248,6 +248,10 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
             comes from the errors of the experts, their disagreement and the uncertainty of their
             weights; before anything was learned it is wide.
         """
+        if self._twin is not None:
+            answer = self._twin.distribution(x) if with_dist else self._twin.predict(x)
+            if answer is not None:
+                return normal(*answer) if with_dist else answer
         return self._see(x, key, self._distribution if with_dist else self.task_.value)
 
     def _distribution(self, evidence: Evidence) -> proba.Gaussian:

@@ -209,8 +209,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             parser.error(f"--{name}={getattr(arguments, name)}: must be at least 1")
     if arguments.steps_only:
         model = StreamingAttentionRegressor(**(FAST if arguments.steps_only == "fast" else {}))
-        rows = random_rows(np.random.default_rng(0), arguments.steps, arguments.features)
-        step_through(model, rows)
+        rows = random_rows(np.random.default_rng(0), 100, arguments.features)
+        for _ in range(arguments.steps // 100):
+            step_through(model, rows)
     elif arguments.profile:
         profile(arguments.rounds * arguments.steps, arguments.features)
     else:

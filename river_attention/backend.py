@@ -48,12 +48,9 @@ def start() -> None:
             warnings.warn(f"running on NumPy: {error}", RuntimeWarning, stacklevel=2)
 
 
-def twin_of(task: Any, looks_ahead: bool = False) -> Any:
-    """The twin that works for a task, None if there is none or NumPy is to run.
-
-    A twin that looks ahead works for a branch of a task.
-    """
-    return None if _core is None else _core.twin_of(task, looks_ahead)
+def twin_of(task: Any) -> Any:
+    """The twin that works for a task, None if there is none or NumPy is to run."""
+    return None if _core is None else _core.twin_of(task)
 
 
 def is_compiled() -> bool:

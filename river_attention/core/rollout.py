@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import twin_of
-
 if TYPE_CHECKING:
     from .regression import Regression
+    from .step import Step
 
 Array = NDArray[np.float64]
 
@@ -26,6 +25,8 @@ class Rollout:
     ----------
     task
         The regression to look ahead of.
+    twin
+        A compiled twin of it that looks ahead, None for NumPy.
 
     Examples
     --------
@@ -41,22 +42,21 @@ class Rollout:
     [0, 1, 2, 3, 0]
     """
 
-    def __init__(self, task: Regression) -> None:
-        self._task = task.branch()
-        self._twin = twin_of(self._task, looks_ahead=True)
-        self._x: Mapping[Any, Any] | None = None
-        self._step: Any = None
+    def __init__(self, task: Regression, twin: Any = None) -> None:
+        # a compiled twin that looks ahead does all of it
+        self._twin = twin
+        self._task = task if twin is not None else task.branch()
+        self._step: Step | None = None
+        self._is_asked = False
 
     def predict(self, x: Mapping[Any, Any]) -> float:
         """The prediction for the next step; stays where it is in time."""
-        prediction: float | None = None
         if self._twin is not None:
-            prediction = self._twin.predict(x)
-        if prediction is None:
-            step = self._task.propose(self._task.features.encoder.encode(x))
-            self._x, self._step = None, step
-            return self._task.value(step.evidence)
-        self._x, self._step = dict(x), None
+            prediction: float = self._twin.predict(x)
+        else:
+            self._step = self._task.propose(self._task.features.encoder.encode(x))
+            prediction = self._task.value(self._step.evidence)
+        self._is_asked = True
         return prediction
 
     def attention(self) -> Array:
@@ -68,21 +68,21 @@ class Rollout:
         than five of them, and without retrieval.
         """
         self._check_asked()
-        if self._step is None and self._x is not None:
-            self._twin.release()
-            self._step = self._task.propose(self._task.features.encoder.encode(self._x))
+        if self._step is None:
+            weights: Array = self._twin.attention()
+            return weights
         return self._task.attention(self._step)
 
     def advance(self, y: float) -> None:
         """Time passes by the step that was predicted last, with this target."""
         self._check_asked()
-        if self._x is not None:
-            self._twin.follow(self._x, y)
+        if self._step is None:
+            self._twin.follow(y)
         else:
             self._task.target.update(y)
             self._task.features.follow(self._step)
-        self._x = self._step = None
+        self._is_asked = False
 
     def _check_asked(self) -> None:
-        if self._step is None and self._x is None:
+        if not self._is_asked:
             raise ValueError("predict the next step first: it is the one to go on with")

@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from river import proba
 
 from .._validation import check_seed, check_weight
-from ..backend import twin_of
 from ..config import ConfigMixin
 from ..core import Classification, Evidence, MemoryFeatures, Regression, Step
 from ..core.pending import PendingSteps
@@ -22,6 +22,7 @@ from ..encoding import Encoded, clean
 from ..files import Saved
 from ..state import Stateful, Writer
 from . import _frames
+from ._twin import Twinned
 
 
 def resolve_seed(seed: Any) -> int:
@@ -35,7 +36,7 @@ def normal(mean: float, variance: float) -> proba.Gaussian:
     return proba.Gaussian._from_state(1, mean, variance, 0)
 
 
-class Stream(Stateful, Saved, ConfigMixin):
+class Stream(Twinned, Stateful, Saved, ConfigMixin):
     """An estimator around ``MemoryFeatures``: shows their states, keeps a memo of the last step.
 
     The memo is the work shared by a prediction and the update that follows. A prediction must not
@@ -47,11 +48,21 @@ class Stream(Stateful, Saved, ConfigMixin):
         Encoder, memories and running moments, for a look inside.
     """
 
-    features_: MemoryFeatures
+    _unsaved = ("_twin", "_memo", "_changes")
     _memo: Step | None = None
-    # the compiled twin that does what happens with every sample; None where NumPy does
-    _twin: Any = None
+    # what the twin had done when the memo was made
     _changes = 0
+
+    def _keep(self, task: Any) -> None:
+        super()._keep(task)
+        self._memo = None
+        self._changes = 0
+
+    @property
+    def features_(self) -> MemoryFeatures:
+        """Encoder, memories and running moments; ask again after the next sample."""
+        features: MemoryFeatures = self._whole()
+        return features
 
     @property
     def state_(self) -> NDArray[Any] | None:
@@ -63,8 +74,13 @@ class Stream(Stateful, Saved, ConfigMixin):
         """State of the memory bank; None without bank."""
         return self.features_.states.get("bank")
 
+    def _names(self) -> MemoryFeatures:
+        """The features for what no sample changes but one with new names: the columns."""
+        features: MemoryFeatures = self._task
+        return features
+
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
-        return self.features_.encoder.encode(x)
+        return self._names().encoder.encode(x)
 
     def _propose(self, encoded: Encoded) -> Step:
         """The step that an encoded x would make; changes nothing."""
@@ -84,16 +100,9 @@ class Stream(Stateful, Saved, ConfigMixin):
         return step
 
     def transfer(self, io: Writer, *_: Any) -> None:
-        self.features_ = io.child("features", self.features_)
-        self._memo = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        if self._twin is not None:
-            self._twin.release()
-        state = self.__dict__.copy()
-        for name in ("_memo", "_twin", "_changes"):
-            state.pop(name, None)
-        return state
+        features = io.child("features", self.features_)
+        if io.reading:
+            self._keep(features)
 
 
 class Blocks:
@@ -161,30 +170,17 @@ class LabelledStream(Stream, Blocks):
     """
 
     advance_on: str
-    _task: Any
 
     def _begin(self, task: Regression | Classification) -> None:
         """The state before the first step."""
         self._keep(task)
         self._pending = PendingSteps()
-        self._memo = None
         self.n_unmatched_ = 0
-
-    def _keep(self, task: Any) -> None:
-        """Go on with a task, and with its compiled twin if there is one."""
-        self._task = task
-        self._twin = twin_of(task) if self.advance_on == "learn" else None
-        self._changes = 0
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._keep(self._task)
 
     @property
     def task_(self) -> Any:
-        """Features, target and readout as they are now; ask again after the next sample."""
-        twin = self._twin
-        return self._task if twin is None else twin.release()
+        """Features, target and readout; ask again after the next sample."""
+        return self._whole()
 
     def transfer(self, io: Writer, *_: Any) -> None:
         task = io.child("", self.task_)
@@ -196,12 +192,16 @@ class LabelledStream(Stream, Blocks):
             "pending", self._pending, task.features, n_experts, readout.n_answers
         )
         self.n_unmatched_ = io.integer("n_unmatched", self.n_unmatched_)
-        self._memo = None
 
     @property
-    def features_(self) -> MemoryFeatures:  # type: ignore[override]
+    def features_(self) -> MemoryFeatures:
         """Encoder, memories and running moments, for a look inside."""
         return self.task_.features
+
+    @property
+    def _target(self) -> Any:
+        """The target of a regression, for a look that changes nothing."""
+        return self._task.target if self._twin is None else self._twin.target()
 
     @property
     def expert_weights_(self) -> dict[str, float]:
@@ -223,11 +223,15 @@ class LabelledStream(Stream, Blocks):
         """Steps that were dropped because too many waited."""
         return self._pending.n_dropped
 
+    def _names(self) -> MemoryFeatures:
+        features: MemoryFeatures = self._task.features
+        return features
+
     def _propose(self, encoded: Encoded) -> Step:
         return self.task_.propose(encoded)
 
     def _check(self, y: Any) -> Any:
-        return self.task_.check(y)
+        return self._task.check(y)
 
     def _foresee(self, x: Mapping[Any, Any]) -> Any:
         if self._twin is not None:
@@ -251,19 +255,32 @@ class LabelledStream(Stream, Blocks):
     def _key(self, encoded: Encoded, key: Hashable | None) -> Hashable:
         """What a step waits under: the key that was given, else what x means."""
         if key is None:
-            return ("x", self.features_.signature(encoded))
+            # columns and names are those of the task, whoever holds its state
+            return ("x", self._names().signature(encoded))
         hash(key)
         return ("key", key)
 
+    def _see_compiled(self, x: Mapping[Any, Any], key: Hashable | None) -> None:
+        """Let time advance by the step that the twin has just answered for; its evidence waits."""
+        values, buffer = self._twin.seen_values()
+        complete = not np.isnan(values).any()
+        waits_under = self._key(Encoded(values, complete, {}), key)
+        layout = self._task.features.layout(self._task.readout.n_answers)
+        self._twin.advance(x)
+        self._pending.add(waits_under, Evidence(buffer, layout))
+
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
-        if self._twin is not None and self._twin.learn(x, y, w):
-            return
         if self.advance_on == "learn":
+            if self._twin is not None and self._twin.learn(x, y, w):
+                return
             step = self._step(x)
             self.task_.train(step.evidence, y, w)
             self._commit(step)
         else:
-            self.task_.train(self._find(x, key), y, w)
+            evidence = self._find(x, key)
+            if self._twin is not None and self._twin.train(evidence.buffer, y, w):
+                return
+            self.task_.train(evidence, y, w)
             self._memo = None
         self.task_.join(y)
 
@@ -297,9 +314,10 @@ class LabelledStream(Stream, Blocks):
         key
             What ``predict_one`` was given; with ``advance_on="predict"`` only.
         """
-        # without a frame more in between
-        if self._twin is None or not self._twin.learn(x, y, w):
-            self._learn(x, self._check(y), check_weight(w), key)
+        # the twin at once, without a frame more in between
+        if self._twin is not None and self.advance_on == "learn" and self._twin.learn(x, y, w):
+            return
+        self._learn(x, self._check(y), check_weight(w), key)
 
     def advance_one(self, x: dict[Any, Any]) -> None:
         """Time passes without a label: the memory takes x in, nothing is trained, lags stay."""

@@ -353,7 +353,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     def _score(self) -> None:
         """Let the experts forecast what waits, as seen from before, and move the shares."""
         model = self.behind_
-        scale = model.task_.target.scale
+        scale = model._target.scale
         if scale == 0.0:
             return
         truth = np.array([y for _, y in self._waiting])
@@ -399,7 +399,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]
     ) -> tuple[Array, Array]:
         """Predictions that take each other for targets, and what retrieval says of the changes."""
-        rollout, (low, high) = model.rollout(), self._limits(model.task_.target, len(xs))
+        rollout, (low, high) = model.rollout(), self._limits(model._target, len(xs))
         predictions, changes = np.empty(len(xs)), np.zeros(len(xs))
         for h, x in enumerate(xs):
             y = rollout.predict(x)
@@ -417,12 +417,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _mix(self, model: StreamingAttentionRegressor, weights: Array, experts: Array) -> Array:
         """The forecast for each step ahead: weights [H, K], experts [K, H]."""
-        low, high = self._limits(model.task_.target, experts.shape[1])
+        low, high = self._limits(model._target, experts.shape[1])
         return np.clip(np.einsum("hk,kh->h", weights, experts), low, high)
 
     def _variances(self, n_steps: int) -> list[float]:
         """Variance of the forecast for each step ahead."""
-        target, steps = self.regressor_.task_.target, np.arange(1, n_steps + 1)
+        target, steps = self.regressor_._target, np.arange(1, n_steps + 1)
         if target.scale == 0.0:
             return [target.ignorance] * n_steps
         if self._is_scored:

@@ -122,8 +122,6 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
     True
     """
 
-    _task: Regression
-
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -250,7 +248,9 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         """
         if self._twin is not None:
             answer = self._twin.distribution(x) if with_dist else self._twin.predict(x)
-            if answer is not None:
+            if answer is not None and (self.advance_on == "learn" or not self._twin.new):
+                if self.advance_on == "predict":
+                    self._see_compiled(x, key)
                 return normal(*answer) if with_dist else answer
         return self._see(x, key, self._distribution if with_dist else self.task_.value)
 
@@ -264,7 +264,8 @@ class StreamingAttentionRegressor(LabelledStream, base.MiniBatchRegressor):
         The rollout is valid until the model learns or advances; see
         :class:`river_attention.core.Rollout`.
         """
-        return Rollout(self.task_)
+        twin = None if self._twin is None else self._twin.branch()
+        return Rollout(self.task_ if twin is None else self._task, twin)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.

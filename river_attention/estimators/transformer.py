@@ -87,11 +87,11 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         self.seed = seed
         if not isinstance(prefix, str):
             raise ValueError(f"prefix={prefix!r}: must be a string")
-        self.features_ = MemoryFeatures(
+        features = MemoryFeatures(
             build_memories(mode, n_heads, d_key, d_value, memory, resolve_seed(seed))
         )
-        self._names = [f"{prefix}{i}" for i in range(self.features_.n_reads)]
-        self._memo: Step | None = None
+        self._reads = [f"{prefix}{i}" for i in range(features.n_reads)]
+        self._keep(features)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -105,18 +105,24 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def transform_one(self, x: dict[Any, Any]) -> dict[str, float]:  # type: ignore[override]
         """What the memory would read if x came next."""
-        reads = self._step(x).evidence["full"][: len(self._names)].tolist()
-        return dict(zip(self._names, reads, strict=True))
+        if self._twin is not None:
+            features: dict[str, float] | None = self._twin.transform(x, self._reads)
+            if features is not None:
+                return features
+        reads = self._step(x).evidence["full"][: len(self._reads)].tolist()
+        return dict(zip(self._reads, reads, strict=True))
 
     def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
         """Advance by one step; the target is not used."""
+        if self._twin is not None and self._twin.advance(x):
+            return
         self.features_.commit(self._step(x))
         self._memo = None
 
     def transform_many(self, X: Any) -> Any:
         """What the memory would read for every row of a data frame, if that row came next."""
         records = [self.transform_one(row) for row in _frames.rows(X)]
-        return _frames.to_frame(records, self._names, X)
+        return _frames.to_frame(records, self._reads, X)
 
     def learn_many(self, X: Any, y: Any = None) -> None:
         """Advance over the rows of a data frame, after all have been checked."""

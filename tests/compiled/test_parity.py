@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift
 
-from river_attention import StreamingAttentionRegressor, backend
+from river_attention import (
+    AttentionTransformer,
+    RLSRegressor,
+    StreamingAttentionClassifier,
+    StreamingAttentionRegressor,
+    backend,
+)
 from river_attention.modes import (
     GLA,
     HGRN2,
@@ -158,6 +164,102 @@ def test_what_happens_in_between_agrees():
     assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-10)
     assert ours.mu == compiled.predict_one(x)
     assert_alike(compiled, reference, 1e-10)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"mode": "gla_vector", "memory": 0, "n_lags": 0, "forgetting_factor": 0.99},
+        {"mode": None, "memory": 3, "n_lags": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_classes_agree(parameters, n_classes):
+    compiled = StreamingAttentionClassifier(**parameters)
+    reference = on_numpy(lambda: StreamingAttentionClassifier(**parameters))
+    for t, (x, y) in enumerate(stream(400)):
+        label = f"class {int(abs(y)) % n_classes}" if t > 100 else y > 0.0
+        ours, theirs = compiled.predict_proba_one(x), reference.predict_proba_one(x)
+        assert list(ours) == list(theirs)
+        for name, p in theirs.items():
+            assert abs(ours[name] - p) < 1e-11
+        for model in (compiled, reference):
+            model.learn_one(x, label, 0.5 if t % 5 else 0.0)
+    assert compiled._twin.is_holding
+    assert_alike(compiled, reference, 1e-9)
+
+
+@pytest.mark.parametrize("delay", [0, 3])
+def test_late_labels_agree(delay):
+    compiled, reference = pair(advance_on="predict", window=50)
+    waiting = []
+    for t, (x, y) in enumerate(stream(300)):
+        ours, theirs = compiled.predict_one(x, key=t), reference.predict_one(x, key=t)
+        assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-10)
+        waiting.append((t, x, y))
+        if len(waiting) > delay:
+            seen, x, y = waiting.pop(0)
+            compiled.learn_one(x, y, key=seen)
+            reference.learn_one(x, y, key=seen)
+    assert compiled.n_unmatched_ == 0
+    assert compiled._twin.is_holding
+    assert_alike(compiled, reference, 1e-9)
+
+
+def test_looking_ahead_agrees():
+    compiled, reference = pair(window=50, mode="lru")
+    for x, y in stream(200):
+        compiled.learn_one(x, y)
+        reference.learn_one(x, y)
+    before = compiled.get_state()
+    ours, theirs = compiled.rollout(), reference.rollout()
+    for x, y in stream(20, seed=1):
+        assert ours.predict(x) == pytest.approx(theirs.predict(x), rel=1e-10)
+        np.testing.assert_allclose(ours.attention(), theirs.attention(), rtol=1e-7)
+        ours.advance(y)
+        theirs.advance(y)
+    after = compiled.get_state()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_the_reads_of_the_transformer_agree():
+    compiled = AttentionTransformer(n_heads=3)
+    reference = on_numpy(lambda: AttentionTransformer(n_heads=3))
+    for x, _ in stream(200):
+        ours, theirs = compiled.transform_one(x), reference.transform_one(x)
+        assert list(ours) == list(theirs)
+        np.testing.assert_allclose(list(ours.values()), list(theirs.values()), atol=1e-12)
+        compiled.learn_one(x)
+        reference.learn_one(x)
+    assert_alike(compiled, reference, 1e-12)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        StreamingAttentionRegressor,
+        StreamingAttentionClassifier,
+        AttentionTransformer,
+        RLSRegressor,
+    ],
+)
+def test_all_that_an_estimator_can_be_runs_in_c(kind):
+    # a NumPy class that got a new attribute is left to NumPy until its twin knows it
+    for parameters in kind._unit_test_params():
+        model = kind(**parameters)
+        for t, (x, y) in enumerate(stream(30, gaps=False)):
+            model.learn_one(x, bool(t % 2) if kind is StreamingAttentionClassifier else y)
+        assert model._twin.is_holding, parameters
+
+
+def test_a_linear_regression_agrees():
+    parameters = {"forgetting_factor": 0.99, "leak": 8, "huber": True}
+    compiled = RLSRegressor(**parameters)
+    reference = on_numpy(lambda: RLSRegressor(**parameters))
+    assert largest_difference(compiled, reference, stream(500), (1.0, 0.0, 2.0)) < 1e-10
+    assert_alike(compiled, reference, 1e-9)
 
 
 def test_a_drift_detector_is_told_the_same_errors():

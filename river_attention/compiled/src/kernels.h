@@ -41,6 +41,11 @@ static void finish(Walk *s) {
     standardise(s->raw, s->moments.mean, s->moments.inverse, s->n_reads, READ_LIMIT, evidence);
     if (s->retrieved >= 0)
         memcpy(evidence + s->retrieved, s->raw + s->at_retrieval, N_RETRIEVED * sizeof(double));
+    if (s->classes.n) {
+        classes_answer(&s->classes, evidence, evidence + s->answers);
+        return;
+    }
+    if (s->anchor < 0) return; /* features alone */
     Pool *pool = &s->pool;
     const Target *target = &s->target;
     if (s->last >= 0) target_in_units(target, evidence + s->last, evidence + s->mean);
@@ -164,6 +169,16 @@ static void learn(Walk *s, double y, double w) {
     join(s, y);
 }
 
+static void learn_class(Walk *s, int y, double w) {
+    const double *evidence = s->evidence;
+    classes_train(&s->classes, evidence, evidence + s->answers, (int)evidence[s->last], y, w);
+    commit(s);
+}
+
+static double rls_says(const RLS *s) { return rls_predict(s); }
+
+static void rls_learns(RLS *s, double y, double w) { rls_update(s, y, w); }
+
 static void reopen(Walk *s) {
     Pool *pool = &s->pool;
     for (int i = 0; i < pool->n; i++) {
@@ -172,4 +187,4 @@ static void reopen(Walk *s) {
     }
 }
 
-const Kernels RA_TABLE = {propose, finish, value, variance, residual, train, commit, follow, join, learn, reopen};
+const Kernels RA_TABLE = {propose, finish, value, variance, residual, train, commit, follow, join, learn, reopen, learn_class, rls_says, rls_learns};

@@ -39,13 +39,9 @@ RA_INLINE double floor_update(Floor *f, double delta, double mean, double varian
         double step = share * (value - f->mean);
         double quick_mean = f->mean + step;
         double quick = (1.0 - share) * (f->variance + step * (value - f->mean));
-        if (count < QUICK_WARMUP) {
-            f->mean = quick_mean + (mean - quick_mean);
-            f->variance = quick + (variance - quick);
-        } else {
-            f->mean = quick_mean;
-            f->variance = quick;
-        }
+        int young = count < QUICK_WARMUP;
+        f->mean = young ? mean : quick_mean;
+        f->variance = young ? variance : quick;
         f->sampled = value;
         f->rate = f->variance < CALM_SHARE * variance ? CALM_RATE : FORGETTING_RATE;
     }
@@ -97,11 +93,11 @@ static void moments_look(Moments *m, const double *delta, const double *present)
         double mean = m->mean[i], variance = m->variance[i], value = mean + delta[i];
         double share = QUICK_RATE * (value != m->sampled[i] && (!present || present[i] != 0.0));
         double step = share * (value - m->quick_mean[i]);
-        double young = m->count[i] < QUICK_WARMUP;
+        int young = m->count[i] < QUICK_WARMUP;
         double quick_mean = m->quick_mean[i] + step;
         double quick = (1.0 - share) * (m->quick_variance[i] + step * (value - m->quick_mean[i]));
-        m->quick_mean[i] = quick_mean + young * (mean - quick_mean);
-        m->quick_variance[i] = quick + young * (variance - quick);
+        m->quick_mean[i] = young ? mean : quick_mean;
+        m->quick_variance[i] = young ? variance : quick;
         m->sampled[i] = value;
         double calm = m->quick_variance[i] < CALM_SHARE * variance;
         m->rate[i] = FORGETTING_RATE + (CALM_RATE - FORGETTING_RATE) * calm;

@@ -28,7 +28,8 @@ typedef struct {
     int next_n;
     double *x /* [n_inputs][stride] */, *norm, *delta, *residual; /* [stride] */
     double *distance, *next;    /* [window]: for stored steps, those of the newest last */
-    double *scores[N_METRICS];  /* scratch [window] */
+    double *scores[N_METRICS];  /* of the last proposal [window]; and what makes exponents of them */
+    double lowest[N_METRICS], cold[N_METRICS];
     double *terms;              /* 1 / (1 - 0.9^k) [window + SETTLED_STEPS] */
 } Retrieval;
 
@@ -104,6 +105,8 @@ RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *
         for (int k = 0; k < N_TEMPERATURES; k++) weight[k] = read[k] = all(0.0);
         int alike = !(mean > ALIKE);
         double cold = alike ? 0.0 : -1.0 / (FIRST_TEMPERATURE * mean);
+        s->lowest[m] = low;
+        s->cold[m] = cold;
         for (int i = 0; i < n; i += LANES) {
             vec z = (load(s->scores[m] + i) - all(low)) * all(cold);
             vec e = vexp(vmax(z, all(FARTHEST_EXPONENT)));

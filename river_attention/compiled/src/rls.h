@@ -1,4 +1,4 @@
-/* Recursive least squares for one target: the twin of readout/rls.py.
+/* Recursive least squares for m targets: the twin of readout/rls.py.
  *
  * P is symmetric and kept in blocks of 8 x 8, those on and below the diagonal, column of blocks by
  * column of blocks: one pass reads memory in order. A block on the diagonal holds both of its
@@ -16,12 +16,12 @@
 #define EXTREME 1e100
 
 typedef struct {
-    int p, size /* padded p */, leak, huber;
+    int p, size /* padded p */, m /* targets */, leak, huber;
     double forgetting;
     int64_t n_updates, n_resets, next_leak;
     double growth;
     HuberScale scale;
-    double *P, *w, *prior, *phi, *g, *h; /* blocks, and vectors [size] */
+    double *P, *w /* [m][size] */, *prior, *phi, *g, *h; /* blocks, and vectors [size] */
 } RLS;
 
 RA_INLINE size_t rls_blocks(int size) {
@@ -64,7 +64,7 @@ RA_INLINE void rls_gain(const RLS *s, const double *phi, double *g) {
 #undef COLUMN
             store(g + bi * LANES, below);
         }
-        y += (vec){sum(a0), sum(a1), sum(a2), sum(a3), sum(a4), sum(a5), sum(a6), sum(a7)};
+        if (bj + 1 < n) y += sums(a0, a1, a2, a3, a4, a5, a6, a7);
         store(g + bj * LANES, load(g + bj * LANES) + y);
     }
 }
@@ -114,7 +114,7 @@ static void rls_reopen(RLS *s) {
 static void rls_reset(RLS *s) {
     s->n_resets++;
     rls_reopen(s);
-    for (int i = 0; i < s->p; i++)
+    for (int i = 0; i < s->m * s->size; i++)
         if (!isfinite(s->w[i])) s->w[i] = 0.0;
 }
 
@@ -139,11 +139,12 @@ static void rls_leak(RLS *s) {
         s->next_leak = k + 1;
         rls_column(s, k, s->g);
         double c = 1.0 / (slack * s->prior[k] + s->g[k]);
-        double move = c * s->w[k], root = sqrt(c);
-        for (int j = 0; j < s->size; j++) {
-            s->w[j] -= move * s->g[j];
-            s->h[j] = root * s->g[j];
+        double root = sqrt(c);
+        for (int t = 0; t < s->m; t++) {
+            double *w = s->w + t * s->size, move = c * w[k];
+            for (int j = 0; j < s->size; j++) w[j] -= move * s->g[j];
         }
+        for (int j = 0; j < s->size; j++) s->h[j] = root * s->g[j];
         rls_downdate(s, s->h, 1.0);
     }
 }
@@ -162,8 +163,22 @@ RA_INLINE void rls_see(RLS *s, const double *features, int n) {
     for (int i = n; i < s->p; i++) s->phi[i] = 0.0;
 }
 
-/* Condition on one observation and forget; the error is finite. */
-RA_INLINE void rls_correct(RLS *s, double error, double omega) {
+/* Move the weights by c error g; 0 where that overflows, and nothing is moved. */
+static int rls_move(RLS *s, double c, const double *errors, const double *g) {
+    for (int check = 1; check >= 0; check--)
+        for (int t = 0; t < s->m; t++)
+            for (int i = 0; i < s->p; i++) {
+                double moved = s->w[t * s->size + i] + (c * g[i]) * errors[t];
+                if (!check)
+                    s->w[t * s->size + i] = moved;
+                else if (!isfinite(moved))
+                    return 0;
+            }
+    return 1;
+}
+
+/* Condition on one observation and forget; the errors [m] are finite. */
+RA_INLINE void rls_correct(RLS *s, const double *errors, double omega) {
     int observed = 0;
     if (omega > 0.0 && s->p) {
         double noise = s->forgetting / omega, *g = s->g;
@@ -176,15 +191,18 @@ RA_INLINE void rls_correct(RLS *s, double error, double omega) {
         }
         double c = 1.0 / (noise + spread);
         if (c > 0.0 && c < EXTREME) {
-            double move = c * error;
+            double largest = 0.0;
+            for (int t = 0; t < s->m; t++) largest = dmax(fabs(c * errors[t]), largest);
             observed = 1;
-            if (!(fabs(move) < EXTREME && spread < EXTREME)) {
-                for (int i = 0; i < s->p; i++) observed &= isfinite(s->w[i] + (c * g[i]) * error) != 0;
-                if (observed)
-                    for (int i = 0; i < s->p; i++) s->w[i] += (c * g[i]) * error;
+            if (!(largest < EXTREME && spread < EXTREME)) {
+                observed = rls_move(s, c, errors, g);
             } else {
-                for (int i = 0; i < s->size; i += LANES)
-                    store(s->w + i, load(s->w + i) + all(move) * load(g + i));
+                for (int t = 0; t < s->m; t++) {
+                    double *w = s->w + t * s->size;
+                    vec move = all(c * errors[t]);
+                    for (int i = 0; i < s->size; i += LANES)
+                        store(w + i, load(w + i) + move * load(g + i));
+                }
             }
             if (observed) {
                 vec root = all(sqrt(c));
@@ -211,7 +229,7 @@ RA_INLINE void rls_update(RLS *s, double r, double w) {
     if (!isfinite(size)) w = 0.0;
     double omega = w;
     if (s->huber && w > 0.0) omega *= huber_weight(&s->scale, size);
-    rls_correct(s, error, omega);
+    rls_correct(s, &error, omega);
 }
 
 #endif

@@ -80,6 +80,32 @@ RA_INLINE vec vexp(vec x) {
 RA_INLINE vec vsigmoid(vec x) { return all(1.0) / (all(1.0) + vexp(-vclip(x, 700.0))); }
 RA_INLINE double exp1(double x) { return vexp(all(x))[0]; }
 
+/* the sums of eight vectors */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define RA_SHUFFLES
+#endif
+#endif
+#if defined(RA_SHUFFLES)
+RA_INLINE vec pairs(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
+           __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+}
+RA_INLINE vec fours(vec a, vec b) {
+    return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
+           __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+RA_INLINE vec sums(vec a, vec b, vec c, vec d, vec e, vec f, vec g, vec h) {
+    vec left = fours(pairs(a, b), pairs(c, d)), right = fours(pairs(e, f), pairs(g, h));
+    return __builtin_shufflevector(left, right, 0, 1, 2, 3, 8, 9, 10, 11) +
+           __builtin_shufflevector(left, right, 4, 5, 6, 7, 12, 13, 14, 15);
+}
+#else
+RA_INLINE vec sums(vec a, vec b, vec c, vec d, vec e, vec f, vec g, vec h) {
+    return (vec){sum(a), sum(b), sum(c), sum(d), sum(e), sum(f), sum(g), sum(h)};
+}
+#endif
+
 /* sum of products of n numbers, n a multiple of LANES */
 RA_INLINE double dot(const double *a, const double *b, int n) {
     vec s = all(0.0);

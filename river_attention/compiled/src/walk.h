@@ -5,6 +5,7 @@
 #define RA_WALK_H
 
 #include "bank.h"
+#include "classes.h"
 #include "heads.h"
 #include "retrieval.h"
 #include "rls.h"
@@ -45,6 +46,7 @@ typedef struct {
     Bank bank;
     Target target;
     Pool pool;
+    ClassPool classes;
     double *evidence, *raw /* reads, then values */, *token, *delta, *present;
     int complete;
 } Walk;
@@ -61,6 +63,9 @@ typedef struct {
     void (*join)(Walk *, double y);
     void (*learn)(Walk *, double y, double w);  /* train, commit, join */
     void (*reopen)(Walk *);
+    void (*learn_class)(Walk *, int y, double w); /* train, commit */
+    double (*rls_says)(const RLS *);
+    void (*rls_learns)(RLS *, double y, double w);
 } Kernels;
 
 extern const Kernels ra_plain, ra_avx2, ra_avx512;

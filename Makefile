@@ -19,6 +19,9 @@ WHEELS := $(VENV)/wheels
 INSTALLED := $(VENV)/.installed
 
 PYTEST := $(PY) -m pytest -n $(WORKERS) --doctest-modules --pyargs river_attention tests
+# What runs in C where that was built, once more on NumPy.
+ON_NUMPY := RIVER_ATTENTION_BACKEND=numpy $(PY) -m pytest -q -n $(WORKERS) tests/core tests/estimators \
+	tests/test_reference_predictions.py tests/test_state.py
 
 # Two pips must not change one environment at the same time.
 .NOTPARALLEL:
@@ -33,6 +36,7 @@ demo: $(INSTALLED) $(VENV)/.with-plot  ## progressive validation beside river's 
 
 test: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the tests and doctests, without the slow ones
 	$(PYTEST)
+	$(ON_NUMPY)
 
 test-all: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the slow tests too
 	$(PYTEST) -m "not spark"
@@ -57,7 +61,7 @@ bench: $(INSTALLED) $(VENV)/.with-plot  ## what one step costs, as a multiple of
 
 clean:  ## remove everything that was generated
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f river_attention_demo.png
+	rm -f river_attention_demo.png river_attention/compiled/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

@@ -1,5 +1,7 @@
 """Temporal memory for online machine learning with river."""
 
+from . import backend
+from .backend import show_versions
 from .encoding import calendar_features
 from .estimators import (
     AttentionTransformer,
@@ -20,6 +22,8 @@ from .state import StateError
 
 __version__ = "0.1.0"
 
+backend.start()
+
 __all__ = [
     "AttentionTransformer",
     "FileError",
@@ -37,5 +41,6 @@ __all__ = [
     "hawk",
     "load",
     "ret_net",
+    "show_versions",
     "streaming_attention",
 ]

@@ -310,9 +310,9 @@ class Encoder(Stateful):
         # columns of categories, which are 0 where another one is given
         self._indicators: NDArray[np.intp] = _NO_COLUMNS
         self.n_evicted = 0
-        # rows so far; when each column was seen last, at least then; those that were seen once
-        self._n = 0
-        self._complete_at = 0
+        # rows so far, and the last complete one; when each column was seen last, if not in that;
+        # those that were seen once
+        self._clock: NDArray[np.int64] = np.zeros(2, np.int64)
         self._seen_at: NDArray[np.int64] = np.zeros(0, np.int64)
         self._once: NDArray[np.bool_] = np.zeros(0, np.bool_)
         # n_evicted after a column got its name
@@ -323,9 +323,7 @@ class Encoder(Stateful):
 
     def transfer(self, io: Writer, *_: Any) -> None:
         self.names = io.names("names", self.names)
-        ages = io.integers(
-            "ages", (self._n - np.maximum(self._seen_at, self._complete_at)).tolist()
-        )
+        ages = io.integers("ages", self._ages().tolist())
         once = io.integers("once", np.flatnonzero(self._seen_once()).tolist())
         self.n_evicted = io.integer("n_evicted", self.n_evicted)
         since = io.integers("since", np.trim_zeros(self._since, "b").tolist())
@@ -339,7 +337,7 @@ class Encoder(Stateful):
             io.check(fits, "since does not fit")
             oldest = max(ages, default=0)
             io.check(oldest < 1 << 50, "ages: too large")
-            self._n, self._complete_at = oldest, 0
+            self._clock = np.array([oldest, 0])
             self._seen_at = oldest - np.array(ages, np.int64)
             self._once = np.zeros(n, np.bool_)
             self._once[once] = True
@@ -447,7 +445,7 @@ class Encoder(Stateful):
             self.n_evicted += 1
             self._since[column] = self.n_evicted
         fresh = [*range(n, n + n_new), *victims]
-        self._seen_at[fresh] = self._n
+        self._seen_at[fresh] = self._clock[0]
         if self.max_features is not None:
             self._once[fresh] = True
         self._find_indicators()
@@ -456,24 +454,29 @@ class Encoder(Stateful):
 
     def _see(self, encoded: Encoded) -> None:
         """Remember which columns were seen with this row."""
-        self._n += 1
+        clock = self._clock
+        clock[0] += 1
         if encoded.complete and encoded.seen is None:
-            self._complete_at = self._n  # stands for all columns: a cheap way for the usual row
+            clock[1] = clock[0]  # stands for all columns: a cheap way for the usual row
         else:
             values = encoded.values
             seen = np.flatnonzero(values == values) if encoded.seen is None else encoded.seen
-            self._seen_at[seen] = self._n
+            self._seen_at[seen] = clock[0]
             self._once[seen] = False
 
     def _seen_once(self) -> NDArray[np.bool_]:
         """Columns that were seen in one row only."""
-        return self._once & (self._seen_at >= self._complete_at)
+        return self._once & (self._seen_at >= self._clock[1])
+
+    def _ages(self) -> NDArray[np.int64]:
+        """How many rows ago each column was seen."""
+        ages: NDArray[np.int64] = self._clock[0] - np.maximum(self._seen_at, self._clock[1])
+        return ages
 
     def _victims(self, n: int, useless: NDArray[np.bool_] | None) -> list[int]:
         """The columns of n names that were unseen for longest, none of this row."""
-        age = self._n - np.maximum(self._seen_at, self._complete_at)
         tells_nothing = self._seen_once() if useless is None else self._seen_once() | useless
-        score = age * np.where(tells_nothing, LONGER, 1)
+        score = self._ages() * np.where(tells_nothing, LONGER, 1)
         if self._pinned is not None:
             score[[column for column, name in enumerate(self.names) if self._pinned(name)]] = -1
         order: list[int] = np.argsort(-score, kind="stable")[:n].tolist()

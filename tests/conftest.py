@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from river import base
 
 import river_attention
+from river_attention import backend
 
 settings.register_profile(
     "reproducible",
@@ -215,3 +216,9 @@ def learned(recursions):
         }
 
     return state
+
+
+@pytest.fixture
+def numpy_only(monkeypatch):
+    """Models made in this test run on NumPy: for tests that look over the shoulder of its code."""
+    monkeypatch.setattr(backend, "_core", None)

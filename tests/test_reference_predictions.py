@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from river_attention import backend
+
 SCRIPT = Path(__file__).with_name("reference") / "make_predictions.py"
 
 # The cases are parameters of the tests, so the script is needed before any fixture.
@@ -26,7 +28,11 @@ def kept():
 
 @pytest.fixture(scope="module")
 def same_arithmetic(kept):
-    return reference.arithmetic().tobytes() == kept["arithmetic"].tobytes()
+    # the compiled core adds up in another order
+    return (
+        not backend.is_compiled()
+        and reference.arithmetic().tobytes() == kept["arithmetic"].tobytes()
+    )
 
 
 def test_there_is_a_reference_for_every_case_and_no_other(kept):

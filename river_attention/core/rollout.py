@@ -25,6 +25,8 @@ class Rollout:
     ----------
     task
         The regression to look ahead of.
+    twin
+        A compiled twin of it that looks ahead, None for NumPy.
 
     Examples
     --------
@@ -40,14 +42,22 @@ class Rollout:
     [0, 1, 2, 3, 0]
     """
 
-    def __init__(self, task: Regression) -> None:
-        self._task = task.branch()
+    def __init__(self, task: Regression, twin: Any = None) -> None:
+        # a compiled twin that looks ahead does all of it
+        self._twin = twin
+        self._task = task if twin is not None else task.branch()
         self._step: Step | None = None
+        self._is_asked = False
 
     def predict(self, x: Mapping[Any, Any]) -> float:
         """The prediction for the next step; stays where it is in time."""
-        self._step = self._task.propose(self._task.features.encoder.encode(x))
-        return self._task.value(self._step.evidence)
+        if self._twin is not None:
+            prediction: float = self._twin.predict(x)
+        else:
+            self._step = self._task.propose(self._task.features.encoder.encode(x))
+            prediction = self._task.value(self._step.evidence)
+        self._is_asked = True
+        return prediction
 
     def attention(self) -> Array:
         """What retrieval looks back to from the step that was predicted last.
@@ -57,15 +67,22 @@ class Rollout:
         Weights [metric, temperature, n] of the n stored steps, the oldest first; n = 0 with fewer
         than five of them, and without retrieval.
         """
-        return self._task.attention(self._asked())
+        self._check_asked()
+        if self._step is None:
+            weights: Array = self._twin.attention()
+            return weights
+        return self._task.attention(self._step)
 
     def advance(self, y: float) -> None:
         """Time passes by the step that was predicted last, with this target."""
-        step, self._step = self._asked(), None
-        self._task.target.update(y)
-        self._task.features.follow(step)
-
-    def _asked(self) -> Step:
+        self._check_asked()
         if self._step is None:
+            self._twin.follow(y)
+        else:
+            self._task.target.update(y)
+            self._task.features.follow(self._step)
+        self._is_asked = False
+
+    def _check_asked(self) -> None:
+        if not self._is_asked:
             raise ValueError("predict the next step first: it is the one to go on with")
-        return self._step

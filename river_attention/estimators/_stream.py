@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from river import base, proba
 
@@ -23,6 +24,7 @@ from ..files import Saved
 from ..layers import Retrieval
 from ..state import Stateful, Writer
 from . import _frames
+from ._twin import Twinned
 
 
 def resolve_seed(seed: Any) -> int:
@@ -54,7 +56,7 @@ def normal(mean: float, variance: float) -> proba.Gaussian:
     return proba.Gaussian._from_state(1, mean, variance, 0)
 
 
-class Stream(Stateful, Saved, ConfigMixin):
+class Stream(Twinned, Stateful, Saved, ConfigMixin):
     """An estimator around ``MemoryFeatures``: shows their states, keeps a memo of the last step.
 
     The memo is the work shared by a prediction and the update that follows. A prediction must not
@@ -66,8 +68,21 @@ class Stream(Stateful, Saved, ConfigMixin):
         Encoder, memories and running moments, for a look inside.
     """
 
-    features_: MemoryFeatures
+    _unsaved = ("_twin", "_memo", "_changes")
     _memo: Step | None = None
+    # what the twin had done when the memo was made
+    _changes = 0
+
+    def _keep(self, task: Any) -> None:
+        super()._keep(task)
+        self._memo = None
+        self._changes = 0
+
+    @property
+    def features_(self) -> MemoryFeatures:
+        """Encoder, memories and running moments; ask again after the next sample."""
+        features: MemoryFeatures = self._whole()
+        return features
 
     @property
     def state_(self) -> NDArray[Any] | None:
@@ -82,13 +97,18 @@ class Stream(Stateful, Saved, ConfigMixin):
     @property
     def n_evicted_(self) -> int:
         """How often the column of a feature was given to another one."""
-        return self.features_.encoder.n_evicted
+        return self._names().encoder.n_evicted
 
     def _clean(self, x: Any) -> dict[Any, float]:
-        return self.features_.encoder.clean(x)
+        return self._names().encoder.clean(x)
+
+    def _names(self) -> MemoryFeatures:
+        """The features for what no sample changes but one with new names: the columns."""
+        features: MemoryFeatures = self._task
+        return features
 
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
-        return self.features_.encoder.encode(x)
+        return self._names().encoder.encode(x)
 
     def _propose(self, encoded: Encoded) -> Step:
         """The step that an encoded x would make; changes nothing."""
@@ -98,6 +118,8 @@ class Stream(Stateful, Saved, ConfigMixin):
         """The step that x would make: that of the memo if it was made of the same values."""
         encoded = self._encode(x)
         memo = self._memo
+        if self._twin is not None and self._changes != self._twin.changes:
+            memo, self._changes = None, self._twin.changes
         if memo is not None and memo.key == encoded.values.tobytes():
             # new features have no column yet: the same step, but they enter with this commit
             memo.transition.encoded = encoded
@@ -106,13 +128,9 @@ class Stream(Stateful, Saved, ConfigMixin):
         return step
 
     def transfer(self, io: Writer, *_: Any) -> None:
-        self.features_ = io.child("features", self.features_)
-        self._memo = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state.pop("_memo", None)
-        return state
+        features = io.child("features", self.features_)
+        if io.reading:
+            self._keep(features)
 
 
 class Blocks:
@@ -191,7 +209,7 @@ class Blocks:
 class OneLabel:
     """Part of streams with one label: where they look back to, and when it drifted."""
 
-    task_: Regression | Classification
+    task_: Any
 
     @property
     def retrieved_(self) -> list[tuple[int, float]]:
@@ -205,7 +223,8 @@ class OneLabel:
     @property
     def n_drifts_(self) -> int:
         """How often the drift detector fired."""
-        return self.task_.n_drifts
+        n_drifts: int = self.task_.n_drifts
+        return n_drifts
 
 
 class LabelledStream(Stream, Blocks):
@@ -218,28 +237,37 @@ class LabelledStream(Stream, Blocks):
     """
 
     advance_on: str
-    task_: Regression | Classification | MultiRegression
 
     def _begin(self, task: Regression | Classification | MultiRegression) -> None:
         """The state before the first step."""
-        self.task_ = task
+        self._keep(task)
         self._pending = PendingSteps()
-        self._memo = None
         self.n_unmatched_ = 0
 
+    @property
+    def task_(self) -> Any:
+        """Features, target and readout; ask again after the next sample."""
+        return self._whole()
+
     def transfer(self, io: Writer, *_: Any) -> None:
-        task = self.task_ = io.child("", self.task_)
+        task = io.child("", self.task_)
+        if io.reading:
+            self._keep(task)
         readout = task.readout
         self._pending = io.child(
             "pending", self._pending, task.features, readout.n_rows, readout.n_answers
         )
         self.n_unmatched_ = io.integer("n_unmatched", self.n_unmatched_)
-        self._memo = None
 
     @property
-    def features_(self) -> MemoryFeatures:  # type: ignore[override]
+    def features_(self) -> MemoryFeatures:
         """Encoder, memories and running moments, for a look inside."""
         return self.task_.features
+
+    @property
+    def _target(self) -> Any:
+        """The target of a regression, for a look that changes nothing."""
+        return self._task.target if self._twin is None else self._twin.target()
 
     @property
     def expert_weights_(self) -> dict[str, float]:
@@ -261,13 +289,21 @@ class LabelledStream(Stream, Blocks):
         """Steps that were dropped because too many waited."""
         return self._pending.n_dropped
 
+    def _names(self) -> MemoryFeatures:
+        features: MemoryFeatures = self._task.features
+        return features
+
     def _propose(self, encoded: Encoded) -> Step:
         return self.task_.propose(encoded)
 
     def _check(self, y: Any) -> Any:
-        return self.task_.check(y)
+        return self._task.check(y)
 
     def _foresee(self, x: Mapping[Any, Any]) -> Any:
+        if self._twin is not None:
+            prediction = self._twin.predict(x)
+            if prediction is not None:
+                return prediction
         return self.task_.value(self._step(x).evidence)
 
     def _see(
@@ -285,17 +321,33 @@ class LabelledStream(Stream, Blocks):
     def _key(self, encoded: Encoded, key: Hashable | None) -> Hashable:
         """What a step waits under: the key that was given, else what x means."""
         if key is None:
-            return ("x", self.features_.signature(encoded))
+            # columns and names are those of the task, whoever holds its state
+            return ("x", self._names().signature(encoded))
         hash(key)
         return ("key", key)
 
+    def _see_compiled(self, x: Mapping[Any, Any], key: Hashable | None) -> None:
+        """Let time advance by the step that the twin has just answered for; its evidence waits."""
+        values, buffer = self._twin.seen_values()
+        complete = not np.isnan(values).any()
+        waits_under = self._key(Encoded(values, complete, {}, self._twin.named), key)
+        features = self._names()
+        layout = features.layout(self._task.readout.n_answers)
+        self._twin.advance(x)
+        self._pending.add(waits_under, Evidence(buffer, layout, features.encoder.n_evicted))
+
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
         if self.advance_on == "learn":
+            if self._twin is not None and self._twin.learn(x, y, w):
+                return
             step = self._step(x)
             self.task_.train(step.evidence, y, w)
             self._commit(step)
         else:
-            self.task_.train(self._find(x, key), y, w)
+            evidence = self._find(x, key)
+            if self._twin is not None and self._twin.train(evidence.buffer, y, w):
+                return
+            self.task_.train(evidence, y, w)
             self._memo = None
         self.task_.join(y)
 
@@ -303,7 +355,7 @@ class LabelledStream(Stream, Blocks):
         """What waits for the label of x; if nothing does, what x would be now."""
         evidence: Evidence | None = self._pending.pop(self._key(self._encode(x), key))
         if evidence is not None:
-            self.features_.refresh(evidence)
+            self._names().refresh(evidence)
         else:
             evidence = self._step(x).evidence
             self.n_unmatched_ += 1
@@ -332,10 +384,15 @@ class LabelledStream(Stream, Blocks):
         key
             What ``predict_one`` was given; with ``advance_on="predict"`` only.
         """
+        # the twin at once, without a frame more in between
+        if self._twin is not None and self.advance_on == "learn" and self._twin.learn(x, y, w):
+            return
         self._learn(x, self._check(y), check_weight(w), key)
 
     def advance_one(self, x: dict[Any, Any]) -> None:
         """Time passes without a label: the memory takes x in, nothing is trained, lags stay."""
+        if self._twin is not None and self._twin.advance(x):
+            return
         self._commit(self._step(x))
 
     def reset_state(self) -> None:

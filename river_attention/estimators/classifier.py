@@ -144,8 +144,6 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
     'c'
     """
 
-    task_: Classification
-
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -222,12 +220,12 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
     @property
     def classes_(self) -> list[Any]:
         """The classes in the order in which they were first seen."""
-        return self.task_.classes
+        return self._task.classes
 
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
         if type(x) is not dict and not isinstance(x, Mapping):
             self._clean(x)  # says what is wrong
-        return self.features_.encoder.encode({**x, **self.task_.lags})
+        return self._names().encoder.encode({**x, **self.task_.lags})
 
     def predict_proba_one(  # type: ignore[override]  # swallows no misspelt keywords
         self, x: dict[Any, Any], key: Hashable | None = None
@@ -242,8 +240,17 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             What ``learn_one`` will find the step by; with ``advance_on="predict"`` only, where
             every call is a step.
         """
-        probabilities: dict[Any, float] = self._see(x, key, self.task_.value)
+        probabilities: dict[Any, float] | None = self._twin_says(x)
+        if probabilities is None:
+            probabilities = self._see(x, key, self._task.value)
         return probabilities
+
+    def _twin_says(self, x: Mapping[Any, Any]) -> dict[Any, float] | None:
+        """The probabilities of the compiled twin, if there is one that can say."""
+        if self._twin is None or self.advance_on == "predict":
+            return None
+        said: dict[Any, float] | None = self._twin.probabilities(x)
+        return said
 
     def predict_one(  # type: ignore[override]
         self, x: dict[Any, Any], key: Hashable | None = None
@@ -258,10 +265,15 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             What ``learn_one`` will find the step by; with ``advance_on="predict"`` only, where
             every call is a step.
         """
-        return self.task_.most_probable(self.predict_proba_one(x, key))
+        return self._task.most_probable(self.predict_proba_one(x, key))
 
     def _foresee(self, x: Mapping[Any, Any]) -> Any:
-        return self.task_.most_probable(super()._foresee(x))
+        return self._task.most_probable(self._probabilities(x))
+
+    def _probabilities(self, x: Mapping[Any, Any]) -> dict[Any, float]:
+        """The probabilities if x came next; pure."""
+        said = self._twin_says(x)
+        return self.task_.value(self._step(x).evidence) if said is None else said
 
     _to_series = staticmethod(_frames.to_labels)
 
@@ -273,7 +285,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         A data frame with a column for every class; frames that know names only that are strings
         get those.
         """
-        records = [self.task_.value(self._step(x).evidence) for x in _frames.rows(X)]
+        records = [self._probabilities(x) for x in _frames.rows(X)]
         return _frames.to_columns(records, self.classes_, X)
 
     def debug_one(self, x: dict[Any, Any]) -> str:

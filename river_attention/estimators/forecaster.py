@@ -428,7 +428,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         Errors count in units of ``sizes``, what was expected of them at the origin.
         """
         model = self.behind_
-        scale = model.task_.target.scale
+        scale = model._target.scale
         if scale == 0.0:
             return
         truth = np.array([y for _, y in self._waiting])
@@ -477,7 +477,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]
     ) -> tuple[Array, Array]:
         """Predictions that take each other for targets, and what retrieval says of the changes."""
-        rollout, (low, high) = model.rollout(), self._limits(model.task_.target, len(xs))
+        rollout, (low, high) = model.rollout(), self._limits(model._target, len(xs))
         predictions, changes = np.empty(len(xs)), np.zeros(len(xs))
         for h, x in enumerate(xs):
             y = rollout.predict(x)
@@ -495,7 +495,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _mix(self, model: StreamingAttentionRegressor, weights: Array, experts: Array) -> Array:
         """The forecast for each step ahead: weights [H, K], experts [K, H]."""
-        low, high = self._limits(model.task_.target, experts.shape[1])
+        low, high = self._limits(model._target, experts.shape[1])
         return np.clip(np.einsum("hk,kh->h", weights, experts), low, high)
 
     def _known(self, n_steps: int) -> list[tuple[ErrorQuantiles, float]]:
@@ -511,7 +511,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _variances(self, n_steps: int) -> list[float]:
         """Variance of the forecast for each step ahead."""
-        target = self.regressor_.task_.target
+        target = self.regressor_._target
         if target.scale == 0.0:
             return [target.ignorance] * n_steps
         # by way of the deviation, whose square still fits a float

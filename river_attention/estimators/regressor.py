@@ -132,8 +132,6 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
     True
     """
 
-    task_: Regression
-
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -246,6 +244,12 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
             as the interval of ``predict_interval_one``, widened by the uncertainty of the weights;
             before anything was learned it is wide.
         """
+        if self._twin is not None:
+            answer = self._twin.distribution(x) if with_dist else self._twin.predict(x)
+            if answer is not None and (self.advance_on == "learn" or not self._twin.new):
+                if self.advance_on == "predict":
+                    self._see_compiled(x, key)
+                return normal(*answer) if with_dist else answer
         return self._see(x, key, self._distribution if with_dist else self.task_.value)
 
     def predict_interval_one(self, x: dict[Any, Any], level: Levels = 0.9) -> Any:
@@ -283,7 +287,9 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
         0.8
         """
         levels, single = check_levels(level)
-        intervals = self.task_.intervals(self._step(x).evidence, levels)
+        intervals = None if self._twin is None else self._twin.intervals(x, levels)
+        if intervals is None:
+            intervals = self.task_.intervals(self._step(x).evidence, levels)
         return intervals[0] if single else intervals
 
     def _distribution(self, evidence: Evidence) -> proba.Gaussian:
@@ -296,7 +302,8 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
         The rollout is valid until the model learns or advances; see
         :class:`river_attention.core.Rollout`.
         """
-        return Rollout(self.task_)
+        twin = None if self._twin is None else self._twin.branch()
+        return Rollout(self.task_ if twin is None else self._task, twin)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.

@@ -11,14 +11,16 @@ from river import base
 
 from .._validation import check_number, check_target, check_weight
 from ..config import ConfigMixin
+from ..core.linear import LinearTask
 from ..encoding import Encoded, Encoder, check_categorical
 from ..files import Saved
 from ..readout import RecursiveLeastSquares
 from ..state import Stateful, Writer
 from ._stream import Blocks
+from ._twin import Twinned
 
 
-class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor):
+class RLSRegressor(Twinned, Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor):
     r"""Linear regression by recursive least squares.
 
     .. math::
@@ -84,8 +86,20 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         check_number("delta", delta, above=0.0)
         self.max_features = max_features
         self.categorical = check_categorical(categorical)
-        self.encoder_ = Encoder(max_features, categorical)
-        self.rls_ = RecursiveLeastSquares(forgetting_factor, delta, leak, huber)
+        rls = RecursiveLeastSquares(forgetting_factor, delta, leak, huber)
+        self._keep(LinearTask(Encoder(max_features, categorical), rls))
+
+    @property
+    def encoder_(self) -> Encoder:
+        """Names to columns."""
+        encoder: Encoder = self._task.encoder
+        return encoder
+
+    @property
+    def rls_(self) -> RecursiveLeastSquares:
+        """The recursive least squares; ask again after the next sample."""
+        rls: RecursiveLeastSquares = self._whole().rls
+        return rls
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -94,8 +108,10 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         yield {"huber": True, "delta": 100.0}
 
     def transfer(self, io: Writer, *_: Any) -> None:
-        self.encoder_ = io.child("encoder", self.encoder_)
-        self.rls_ = io.child("rls", self.rls_)
+        encoder = io.child("encoder", self.encoder_)
+        rls = io.child("rls", self.rls_)
+        if io.reading:
+            self._keep(LinearTask(encoder, rls))
         n, known = self.rls_.n_features, len(self.encoder_)
         io.check(n == known + 1 or n == known == 0, f"rls has {n} weights for {known} features")
         io.check(self.rls_.n_targets is None, "rls has more than one target")
@@ -129,6 +145,10 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
 
     def predict_one(self, x: dict[Any, Any]) -> float:
         """The prediction for x; 0.0 before anything was learned."""
+        if self._twin is not None:
+            said: float | None = self._twin.predict(x)
+            if said is not None:
+                return said
         phi, _ = self._features(x)
         prediction = self.rls_.predict(phi) if self.rls_.n_features else 0.0
         # only features of extreme size can overflow here; a NaN would poison what comes after
@@ -151,9 +171,12 @@ class RLSRegressor(Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor
         w
             Sample weight; with 0 the past fades but nothing is learned.
         """
-        self._learn(x, check_target(y), check_weight(w))
+        if self._twin is None or not self._twin.learn(x, y, w):
+            self._learn(x, check_target(y), check_weight(w))
 
     def _learn(self, x: Mapping[Any, Any], y: float, w: float) -> None:
+        if self._twin is not None and self._twin.learn(x, y, w):
+            return
         phi, encoded = self._features(x)
         appended, recycled = self.encoder_.enter(encoded)
         if encoded.new:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from .._validation import check_bool, check_choice, check_int
+from .._validation import LIMIT, check_bool, check_choice, check_int
 from ..core import (
     Classification,
     Evidence,
@@ -142,8 +142,6 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     MAE: 2.4...
     """
 
-    task_: Regression | Classification
-
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -196,9 +194,13 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def _begin(self, of_classes: bool) -> None:
         """The state before the first step."""
-        self.task_ = self._classes() if of_classes else self._numbers()
+        self._keep(self._classes() if of_classes else self._numbers())
         self.unit_ = SteadyUnit()
-        self._memo: Step | None = None
+
+    @property
+    def task_(self) -> Any:
+        """Features, past targets and readout; ask again after the next sample."""
+        return self._whole()
 
     def _memories(self, retrieval: type[Retrieval]) -> dict[str, Memory]:
         return build_memories(
@@ -244,18 +246,24 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         return Classification(features, readout, self.n_lags)
 
     @property
-    def features_(self) -> MemoryFeatures:  # type: ignore[override]
-        """Encoder, memories and running moments, for a look inside."""
-        return self.task_.features
+    def features_(self) -> MemoryFeatures:
+        """Encoder, memories and running moments; ask again after the next sample."""
+        features: MemoryFeatures = self._whole().features
+        return features
+
+    def _names(self) -> MemoryFeatures:
+        features: MemoryFeatures = self._task.features
+        return features
 
     def transfer(self, io: Writer, *_: Any) -> None:
         of_classes = bool(io.integer("of_classes", int(isinstance(self.task_, Classification))))
         if of_classes != isinstance(self.task_, Classification):
             io.check(self.target == "auto", f"of_classes does not fit target={self.target!r}")
             self._begin(of_classes)
-        self.task_ = io.child("", self.task_)
+        task = io.child("", self.task_)
+        if io.reading:
+            self._keep(task)
         self.unit_ = io.child("unit", self.unit_)
-        self._memo = None
 
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
         task = self.task_
@@ -268,10 +276,23 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     def _propose(self, encoded: Encoded) -> Step:
         return self.task_.propose(encoded)
 
+    @property
+    def _target(self) -> Target:
+        """The target of a regression, for a look that changes nothing."""
+        target: Target = self._task.target if self._twin is None else self._twin.target()
+        return target
+
+    def _evidence(self, x: Mapping[Any, Any]) -> Evidence:
+        """What x would be trained with if it came next."""
+        buffer = None if self._twin is None else self._twin.look(x)
+        if buffer is None:
+            return self._step(x).evidence
+        return Evidence(buffer, self._names().layout(self._task.readout.n_answers))
+
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, float]:
         """What the memory says if x came next."""
-        evidence, task = self._step(x).evidence, self.task_
-        columns = dict(zip(task.features.encoder.names, evidence["inputs"].tolist(), strict=True))
+        evidence, task, features = self._evidence(x), self._task, self._names()
+        columns = dict(zip(features.encoder.names, evidence["inputs"].tolist(), strict=True))
         inputs = {name: value for name, value in columns.items() if not is_lag(name)}
         shown: dict[Any, float] = {}
         if self.keep_inputs:
@@ -279,13 +300,14 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
             shown.update(zip(inputs, values.tolist(), strict=True))
         if isinstance(task, Classification):
             self._show_classes(shown, task, evidence, columns)
-        elif task.target.n:
+        elif self._target.n:
+            target = self._target
             if self.with_forecast:
-                value = shown_forecast(task.value(evidence), self.unit_.value)
-                shown[f"{self.prefix}next"] = value
-            self._show(shown, "lag", shown_group(task.target.lags))
+                forecast = target.restore(float(evidence["prediction"]))
+                shown[f"{self.prefix}next"] = shown_forecast(forecast, self.unit_.value)
+            self._show(shown, "lag", shown_group(target.lags))
         start = 0
-        for name, memory in task.features.memories.items():
+        for name, memory in features.memories.items():
             stop = start + memory.n_outputs
             if self._is_decided or not memory.learns:
                 self._show(shown, name, shown_group(evidence.buffer[start:stop]))
@@ -321,8 +343,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     @property
     def _is_decided(self) -> bool:
         """Whether it is known what labels are."""
-        task = self.task_
-        return isinstance(task, Classification) or task.target.n > 0
+        return isinstance(self._task, Classification) or self._target.n > 0
 
     def _label(self, y: Any) -> Any:
         """A label that the task can learn; None if there is none."""
@@ -333,6 +354,9 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
         """Advance by one step; a label that is not missing becomes the past."""
+        if self._learns_compiled(x, y):
+            self.unit_.update(self._target.size)
+            return
         step = self._step(x)
         if self.target == "auto" and not self._is_decided and _is_class(y):
             self._decide(y)
@@ -346,6 +370,14 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
             if isinstance(task, Regression):
                 self.unit_.update(task.target.size)
         self._memo = None
+
+    def _learns_compiled(self, x: Mapping[Any, Any], y: Any) -> bool:
+        """Whether the twin has learned a sample."""
+        learns = self.with_forecast or self.window
+        usual = type(y) in (float, int) and abs(y) <= LIMIT
+        if self._twin is None or not (learns and usual and self._is_decided):
+            return False
+        return bool(self._twin.learn(x, y))
 
     def _decide(self, y: Any) -> None:
         """Let labels be classes from now on if y is one."""

@@ -60,8 +60,8 @@ _MEAN_SIZE = math.sqrt(2.0 / math.pi)
 
 _PLACES = [_NORMAL.inv_cdf(p) for p in PROBABILITIES]
 _STEPS = [QUANTILE_RATE / (_MEAN_SIZE * _NORMAL.pdf(place)) for place in _PLACES]
-_UP = [p * step for p, step in zip(PROBABILITIES, _STEPS, strict=True)]
-_DOWN = [(p - 1.0) * step for p, step in zip(PROBABILITIES, _STEPS, strict=True)]
+UP = [p * step for p, step in zip(PROBABILITIES, _STEPS, strict=True)]
+DOWN = [(p - 1.0) * step for p, step in zip(PROBABILITIES, _STEPS, strict=True)]
 _MEDIAN = PROBABILITIES.index(0.5)
 _LOW, _HIGH = PROBABILITIES.index(0.05), PROBABILITIES.index(0.95)
 
@@ -141,7 +141,7 @@ class ErrorQuantiles(Stateful):
         z = error / (now if size is None else size)
         self.quantiles = [
             q + (down if q > z else up)
-            for q, up, down in zip(self.quantiles, _UP, _DOWN, strict=True)
+            for q, up, down in zip(self.quantiles, UP, DOWN, strict=True)
         ]
         self.n += 1
         error = abs(error)

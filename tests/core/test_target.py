@@ -129,7 +129,7 @@ def test_after_forgetting_the_stream_there_is_no_last_target():
 
 
 def test_the_model_learns_in_units_of_the_scale_that_its_prediction_used(
-    make_attention, stream, monkeypatch
+    make_attention, stream, monkeypatch, numpy_only
 ):
     model, learned = make_attention(), []
     update = RecursiveLeastSquares.update

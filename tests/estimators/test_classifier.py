@@ -407,7 +407,9 @@ def test_predicting_before_learning_makes_no_difference(make_classifier, fingerp
     assert fingerprint(silent) == fingerprint(asked)
 
 
-def test_the_readout_learns_the_features_that_it_predicted_with(make_classifier, monkeypatch):
+def test_the_readout_learns_the_features_that_it_predicted_with(
+    make_classifier, monkeypatch, numpy_only
+):
     model, seen = make_classifier(), {"predict": [], "update": []}
     for name, features in seen.items():
         original = getattr(ClassMixture, name)

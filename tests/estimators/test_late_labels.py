@@ -71,7 +71,7 @@ def test_predict_many_and_debug_one_are_pure():
     assert pickle.dumps(model) == before
 
 
-def test_a_label_trains_the_features_that_were_seen(monkeypatch):
+def test_a_label_trains_the_features_that_were_seen(monkeypatch, numpy_only):
     asked, trained = [], []
     predict, update = RecursiveLeastSquares.predict, RecursiveLeastSquares.update
 
@@ -100,7 +100,7 @@ def test_a_label_trains_the_features_that_were_seen(monkeypatch):
         assert phi[: len(expected)].tobytes() == expected.tobytes()
 
 
-def test_the_label_is_learned_from_the_last_label_known_then(monkeypatch):
+def test_the_label_is_learned_from_the_last_label_known_then(monkeypatch, numpy_only):
     model, learned = make(readout="rls", window=0), []
     update = RecursiveLeastSquares.update
 

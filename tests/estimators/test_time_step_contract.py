@@ -146,7 +146,7 @@ def test_answers_in_between_do_not_change_what_is_learned(make, stream, train, f
 
 
 @pytest.fixture
-def seen(monkeypatch):
+def seen(monkeypatch, numpy_only):
     """What each readout was asked about ("predict") and trained on ("update"), in order."""
     calls = {}
     predict, update = RecursiveLeastSquares.predict, RecursiveLeastSquares.update
@@ -550,7 +550,7 @@ def test_predicting_before_learning_makes_no_difference(
 
 
 def test_the_step_is_computed_once_for_predicting_and_learning(
-    make_memory, stream, answer, monkeypatch, learn
+    make_memory, stream, answer, monkeypatch, learn, numpy_only
 ):
     model = make_memory()
     calls = []
@@ -627,7 +627,9 @@ def test_a_zero_and_a_missing_value_are_not_confused(
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m))]
 )
-def test_the_memo_is_not_copied(make_memory, stream, answer, train, monkeypatch, copied):
+def test_the_memo_is_not_copied(
+    make_memory, stream, answer, train, monkeypatch, copied, numpy_only
+):
     model = train(make_memory(), stream()[:10])
     answer(model, stream()[10][0])
     calls = []

@@ -269,7 +269,9 @@ def progressive(model, n_rows=60, seed=0):
 
 
 @pytest.mark.parametrize("saved_between", [False, True], ids=["directly", "saved between"])
-def test_learning_trains_on_exactly_the_features_predicted_with(mode, saved_between, monkeypatch):
+def test_learning_trains_on_exactly_the_features_predicted_with(
+    mode, saved_between, monkeypatch, numpy_only
+):
     predicted, trained = [], []
     plain_predict, plain_update = RecursiveLeastSquares.predict, RecursiveLeastSquares.update
 

@@ -1,0 +1,20 @@
+/* The headers of the system come first: their functions are for every processor. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#define RA_AVX2
+#define RA_TABLE ra_avx2
+#include "kernels.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,2 @@
+#define RA_TABLE ra_plain
+#include "kernels.h"

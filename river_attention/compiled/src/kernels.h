@@ -1,0 +1,190 @@
+/* The functions of Kernels, compiled once for every instruction set; the file that includes this one
+ * names the table. */
+#include "walk.h"
+
+/* evidence and raw reads from the values that stand in raw already; see MemoryFeatures.propose */
+static void propose(Walk *s) {
+    int n_reads = s->n_reads, n_inputs = s->n_inputs, n_lags = s->n_lags;
+    double *evidence = s->evidence, *bias = evidence + n_reads, *inputs = bias + 1 + n_lags;
+    const double *lags = s->target.lags, *inverse = s->moments.inverse, *mean = s->moments.mean;
+    *bias = 1.0;
+    memcpy(bias + 1, lags, n_lags * sizeof(double));
+    standardise(s->raw + n_reads, mean + n_reads, inverse + n_reads, n_inputs, INPUT_LIMIT, inputs);
+    if (s->situation >= 0) {
+        evidence[s->situation] = s->target.delta;
+        memcpy(evidence + s->situation + 1, inputs, n_inputs * sizeof(double));
+    }
+    if (n_reads) {
+        const double *token = bias + 1;
+        if (s->visible) {
+            for (int i = 0; i < s->n_token; i++) s->token[i] = token[s->visible[i]];
+            token = s->token;
+        }
+        if (s->has_retrieval)
+            retrieval_propose(&s->retrieval, evidence + s->situation, s->raw + s->at_retrieval);
+        if (s->has_heads) heads_propose(&s->heads, token, s->raw + s->at_heads);
+        if (s->has_bank) bank_propose(&s->bank, token, s->raw + s->at_bank);
+    }
+    if (s->long_part >= 0) {
+        double *part = evidence + s->long_part;
+        memcpy(part, lags, s->n_long * sizeof(double));
+        part[s->n_long] = 1.0;
+        memcpy(part + s->n_long + 1, inputs, n_inputs * sizeof(double));
+    }
+}
+
+RA_INLINE double limited(double answer) { return answer == answer ? clip(answer, SQUARE_LIMIT) : answer; }
+
+/* what the readout says joins the evidence, and what reads are as features */
+static void finish(Walk *s) {
+    double *evidence = s->evidence;
+    standardise(s->raw, s->moments.mean, s->moments.inverse, s->n_reads, READ_LIMIT, evidence);
+    if (s->retrieved >= 0)
+        memcpy(evidence + s->retrieved, s->raw + s->at_retrieval, N_RETRIEVED * sizeof(double));
+    Pool *pool = &s->pool;
+    const Target *target = &s->target;
+    if (s->last >= 0) target_in_units(target, evidence + s->last, evidence + s->mean);
+    evidence[s->anchor] = target->last == target->last ? target->anchor : NAN;
+    double mixed = 0.0;
+    for (int i = 0; i < pool->n; i++) {
+        const Expert *expert = pool->experts + i;
+        double value;
+        if (expert->rls) {
+            rls_see(expert->rls, evidence + expert->start, expert->length);
+            value = rls_predict(expert->rls);
+        } else {
+            value = evidence[expert->start];
+        }
+        value = limited(value);
+        if (pool->mixes) {
+            evidence[s->answers + i] = value;
+            mixed += pool->shares[i] * value;
+        } else {
+            mixed = value;
+        }
+    }
+    evidence[s->prediction] = mixed;
+    evidence[s->unit] = target->scale;
+    evidence[s->error_size] = s->errors.size;
+}
+
+/* the uncertainty of the weights, in units of the noise variance */
+static double spread(Walk *s, const double *evidence) {
+    Pool *pool = &s->pool;
+    double total = 0.0;
+    for (int i = 0; i < pool->n; i++) {
+        const Expert *expert = pool->experts + i;
+        if (!expert->rls) continue;
+        rls_see(expert->rls, evidence + expert->start, expert->length);
+        total += pool->shares[i] * rls_spread(expert->rls);
+    }
+    return total;
+}
+
+static double median(const double *values, int n, double *sorted) {
+    for (int i = 0; i < n; i++) {
+        int j = i;
+        for (; j && sorted[j - 1] > values[i]; j--) sorted[j] = sorted[j - 1];
+        sorted[j] = values[i];
+    }
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0;
+}
+
+/* shares after a label; see Mixture.update */
+static void learn_shares(Pool *s, const double *answers, double r, double w) {
+    int n = s->n, size = padded(n);
+    double mixed = 0.0, nearest = INFINITY;
+    for (int i = 0; i < n; i++) {
+        mixed += s->shares[i] * answers[i];
+        s->errors[i] = fabs(answers[i] - r);
+        nearest = dmin(s->errors[i], nearest);
+    }
+    double error = fabs(mixed - r), scale = s->scale.value;
+    if (scale > 0.0) {
+        s->n_far = nearest > LARGEST_LOSS * scale ? s->n_far + 1 : 0;
+        if (s->n_far > PATIENCE) scale = median(s->errors, n, s->sorted);
+        double rate = running_rate(++s->n_losses, FORGETTING_RATE), total = 0.0;
+        double times = dmin(w, LARGEST_WEIGHT);
+        for (int i = 0; i < n; i++) {
+            double loss = dmin(s->errors[i], LARGEST_LOSS * scale) / scale;
+            s->mean_losses[i] += rate * (loss - s->mean_losses[i]);
+            s->losses[i] = -s->eta * dmin(loss * times, LARGEST_LOSS);
+        }
+        for (int i = 0; i < size; i += LANES)
+            store(s->losses + i, load(s->shares + i) * vexp(load(s->losses + i)));
+        for (int i = 0; i < n; i++) total += s->losses[i];
+        total = (1.0 - SHARE) / total;
+        for (int i = 0; i < n; i++) s->shares[i] = s->losses[i] * total + SHARE / n;
+    }
+    robust_mean_update(&s->scale, error);
+}
+
+/* the error joins, as it looked when the prediction was made; see Regression._measure */
+static void measure(Walk *s, const double *evidence, double y) {
+    double unit = evidence[s->unit];
+    if (!(unit > 0.0)) return;
+    double error = (y - evidence[s->anchor]) / unit - evidence[s->prediction];
+    errors_update(&s->errors, clip(error, SQUARE_LIMIT), evidence[s->error_size]);
+}
+
+static void train(Walk *s, const double *evidence, double y, double r, double w) {
+    Pool *pool = &s->pool;
+    for (int i = 0; i < pool->n; i++) {
+        RLS *rls = pool->experts[i].rls;
+        if (!rls) continue;
+        rls_see(rls, evidence + pool->experts[i].start, pool->experts[i].length);
+        rls_update(rls, r, w);
+    }
+    if (!(w > 0.0)) return;
+    if (pool->mixes)
+        learn_shares(pool, evidence + s->answers, r, w);
+    else
+        noise_update(&pool->noise, r - evidence[s->prediction]);
+    measure(s, evidence, y);
+    if (s->has_retrieval)
+        retrieval_learn(&s->retrieval, evidence + s->situation, s->n_inputs, r);
+}
+
+/* the label in units of the readout; 0 where nothing can be learned from it */
+static int residual(const Walk *s, const double *evidence, double y, double *r) {
+    double anchor = evidence[s->anchor];
+    if (s->target.scale == 0.0 || anchor != anchor) return 0;
+    *r = target_residual(&s->target, y, anchor);
+    return 1;
+}
+
+static void follow(Walk *s) {
+    if (s->has_retrieval) retrieval_commit(&s->retrieval);
+    if (s->has_heads) heads_commit(&s->heads);
+    if (s->has_bank) bank_commit(&s->bank);
+}
+
+static void commit(Walk *s) {
+    moments_update(&s->moments, s->raw, s->complete, s->delta, s->present);
+    follow(s);
+}
+
+static void join(Walk *s, double y) { target_update(&s->target, y); }
+
+static double value(const Walk *s, double r) { return target_restore(&s->target, r); }
+
+static void learn(Walk *s, double y, double w) {
+    double r;
+    if (residual(s, s->evidence, y, &r)) train(s, s->evidence, y, r, w);
+    commit(s);
+    join(s, y);
+}
+
+static double rls_says(const RLS *s) { return rls_predict(s); }
+
+static void rls_learns(RLS *s, double y, double w) { rls_update(s, y, w); }
+
+static void reopen(Walk *s) {
+    Pool *pool = &s->pool;
+    for (int i = 0; i < pool->n; i++) {
+        if (pool->experts[i].rls) rls_reopen(pool->experts[i].rls);
+        pool->shares[i] = 1.0 / pool->n;
+    }
+}
+
+const Kernels RA_TABLE = {propose, finish, value, spread, residual, train, commit, follow, join, learn, reopen, rls_says, rls_learns};

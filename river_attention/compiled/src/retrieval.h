@@ -1,0 +1,166 @@
+/* Softmax attention over the exact past: the twin of layers/retrieval.py.
+ *
+ * Stored steps stand column by column, so that eight of them are looked at together. Everything is
+ * counted from the oldest step of the window, wherever that stands in the buffers: the same steps
+ * give the same bits.
+ */
+#ifndef RA_RETRIEVAL_H
+#define RA_RETRIEVAL_H
+
+#include "vec.h"
+
+#define FADING 0.9
+#define N_METRICS 2
+#define N_TEMPERATURES 3
+#define N_RETRIEVED (N_METRICS * N_TEMPERATURES)
+#define FIRST_TEMPERATURE 0.1
+#define FEWEST 5
+#define RESIDUAL_LIMIT 10.0
+#define FARTHEST_EXPONENT -40.0
+#define ALIKE 1e-12
+#define SETTLED_STEPS 400
+
+static const double METRICS[N_METRICS] = {0.3, 10.0};
+
+typedef struct {
+    int window, n, end, width, n_inputs, stride /* of columns: 2 window, padded */;
+    int64_t n_appended, seen_at, next_seen_at;
+    int next_n;
+    double *x /* [n_inputs][stride] */, *norm, *delta, *residual; /* [stride] */
+    double *distance, *next;    /* [window]: for stored steps, those of the newest last */
+    double *scores[N_METRICS];  /* of the last proposal [window]; and what makes exponents of them */
+    double lowest[N_METRICS], cold[N_METRICS];
+    double *terms;              /* 1 / (1 - 0.9^k) [window + SETTLED_STEPS] */
+} Retrieval;
+
+/* D of the step seen last, moved on by what was stored since; n entries */
+static const double *moved_distance(Retrieval *s, double *scratch) {
+    int64_t window = s->window, shift = s->n_appended - s->seen_at - 1;
+    const double *distance = s->distance;
+    if (shift != 0) {
+        memset(scratch, 0, window * sizeof(double));
+        if (shift > 0 && shift < window)
+            memcpy(scratch, distance + shift, (window - shift) * sizeof(double));
+        else if (shift == -1)
+            memcpy(scratch + 1, distance, (window - 1) * sizeof(double));
+        distance = scratch;
+    }
+    return distance + window - s->n;
+}
+
+typedef struct {
+    const double *norm, *delta, *residual, *moved, *terms, *x;
+    double *next;
+    double delta_now, x_length;
+    const double *x_now;
+} Look;
+
+RA_INLINE void score_eight(const Retrieval *s, const Look *look, int i, ivec here, vec *totals,
+                           vec *lowest) {
+    vec d = loadu(look->delta + i) - all(look->delta_now);
+    d = d * d + all(FADING) * loadu(look->moved + i);
+    storeu(look->next + i, d);
+    if (look->terms) d = d * loadu(look->terms + i);
+    vec apart = all(0.0);
+    if (s->n_inputs) {
+        for (int j = 0; j < s->n_inputs; j++)
+            apart += loadu(look->x + (size_t)j * s->stride + i) * all(look->x_now[j]);
+        apart = apart * all(-2.0) + loadu(look->norm + i) + all(look->x_length);
+    }
+    for (int m = 0; m < N_METRICS; m++) {
+        vec score = apart * all(METRICS[m]) + d;
+        store(s->scores[m] + i, score);
+        totals[m] += choose(here, score, all(0.0));
+        lowest[m] = vmin(choose(here, score, all(INFINITY)), lowest[m]);
+    }
+}
+
+RA_INLINE ivec up_to(int n) {
+    ivec mask;
+    for (int k = 0; k < LANES; k++) mask[k] = k < n ? -1 : 0;
+    return mask;
+}
+
+/* the reads [6] for a situation [1 + n_inputs]; the distances wait in next */
+RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *reads) {
+    int n = s->n, start = s->end - n, whole = n & ~(LANES - 1);
+    int64_t first = s->n_appended - n;
+    vec totals[N_METRICS], lowest[N_METRICS];
+    double x_length = 0.0;
+    for (int j = 0; j < s->n_inputs; j++) x_length += situation[1 + j] * situation[1 + j];
+    Look look = {s->norm + start, s->delta + start, s->residual + start,
+                 moved_distance(s, s->scores[0]), first < SETTLED_STEPS ? s->terms + first + 1 : NULL,
+                 s->x + start, s->next + s->window - n, situation[0], x_length, situation + 1};
+    for (int m = 0; m < N_METRICS; m++) totals[m] = all(0.0), lowest[m] = all(INFINITY);
+    ivec rest = up_to(n - whole), whole_mask = up_to(LANES);
+    for (int i = 0; i < whole; i += LANES) score_eight(s, &look, i, whole_mask, totals, lowest);
+    if (whole < n) score_eight(s, &look, whole, rest, totals, lowest);
+    s->next_n = n;
+    s->next_seen_at = s->n_appended;
+    for (int r = 0; r < N_RETRIEVED; r++) reads[r] = 0.0;
+    if (n < FEWEST) return;
+    for (int m = 0; m < N_METRICS; m++) {
+        double mean = sum(totals[m]) / n, low = least(lowest[m]);
+        vec weight[N_TEMPERATURES], read[N_TEMPERATURES];
+        for (int k = 0; k < N_TEMPERATURES; k++) weight[k] = read[k] = all(0.0);
+        int alike = !(mean > ALIKE);
+        double cold = alike ? 0.0 : -1.0 / (FIRST_TEMPERATURE * mean);
+        s->lowest[m] = low;
+        s->cold[m] = cold;
+        for (int i = 0; i < n; i += LANES) {
+            vec z = (load(s->scores[m] + i) - all(low)) * all(cold);
+            vec e = vexp(vmax(z, all(FARTHEST_EXPONENT)));
+            vec r = loadu(look.residual + i);
+            if (i == whole) {
+                e = choose(rest, e, all(0.0));
+                r = choose(rest, r, all(0.0));
+            }
+            for (int k = 0; k < N_TEMPERATURES; k++) {
+                if (k) e = e * e, e = e * e; /* temperatures are a factor 4 apart */
+                weight[k] += e;
+                read[k] += e * r;
+            }
+        }
+        for (int k = 0; k < N_TEMPERATURES; k++)
+            reads[m * N_TEMPERATURES + k] = sum(read[k]) / sum(weight[k]);
+    }
+}
+
+RA_INLINE void retrieval_commit(Retrieval *s) {
+    double *old = s->distance;
+    memset(s->next, 0, (s->window - s->next_n) * sizeof(double));
+    s->distance = s->next;
+    s->next = old;
+    s->seen_at = s->next_seen_at;
+}
+
+/* store a situation with its label in units of the readout */
+static void retrieval_learn(Retrieval *s, const double *situation, int n_inputs, double residual) {
+    if (s->end == 2 * s->window) {
+        int keep = s->n < s->window - 1 ? s->n : s->window - 1, from = s->end - keep;
+        size_t size = keep * sizeof(double);
+        memmove(s->norm, s->norm + from, size);
+        memmove(s->delta, s->delta + from, size);
+        memmove(s->residual, s->residual + from, size);
+        for (int j = 0; j < s->n_inputs; j++) {
+            double *column = s->x + (size_t)j * s->stride;
+            memmove(column, column + from, size);
+        }
+        s->n = s->end = keep;
+    }
+    double length = 0.0;
+    for (int j = 0; j < s->n_inputs; j++) {
+        double x = j < n_inputs ? situation[1 + j] : 0.0;
+        s->x[(size_t)j * s->stride + s->end] = x;
+        length += x * x;
+    }
+    s->norm[s->end] = length;
+    s->delta[s->end] = situation[0];
+    s->residual[s->end] = clip(residual, RESIDUAL_LIMIT);
+    if (n_inputs > s->width) s->width = n_inputs;
+    s->end++;
+    if (s->n < s->window) s->n++;
+    s->n_appended++;
+}
+
+#endif

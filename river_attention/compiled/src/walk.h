@@ -1,0 +1,94 @@
+/* The walk of a step: the twin of core/features.py and core/regression.py, with the pool of experts
+ * of readout/regression.py. What a step is made of stands in one evidence, laid out as core/step.py
+ * says. */
+#ifndef RA_WALK_H
+#define RA_WALK_H
+
+#include "bank.h"
+#include "errors.h"
+#include "heads.h"
+#include "retrieval.h"
+#include "rls.h"
+#include "target.h"
+
+#define INPUT_LIMIT 3.0
+#define READ_LIMIT 5.0
+#define LARGEST_LOSS 10.0
+#define LARGEST_WEIGHT 1e6
+#define PATIENCE 3
+#define SHARE 0.005
+
+typedef struct {
+    int start, length; /* the part of the evidence */
+    RLS *rls;          /* NULL: the part is the answer */
+} Expert;
+
+typedef struct {
+    int n, mixes;
+    double eta;
+    Expert *experts;
+    double *shares, *mean_losses, *errors, *losses, *sorted; /* [n], padded */
+    int64_t n_losses, n_far;
+    NoiseVariance noise;
+    RobustMean scale;
+} Pool;
+
+typedef struct {
+    int n_inputs, n_lags, n_long, n_reads, n_token;
+    /* where parts of the evidence stand, -1 for none */
+    int long_part, situation, retrieved, last, mean, anchor, prediction, answers, size;
+    int unit, error_size;
+    int *visible; /* columns of the token for heads and bank; NULL for all */
+    int has_retrieval, has_heads, has_bank;
+    int at_retrieval, at_heads, at_bank; /* columns of their reads */
+    Moments moments;
+    Retrieval retrieval;
+    Heads heads;
+    Bank bank;
+    Target target;
+    Errors errors;
+    Pool pool;
+    double *evidence, *raw /* reads, then values */, *token, *delta, *present;
+    int complete;
+} Walk;
+
+typedef struct {
+    void (*propose)(Walk *);                    /* all but what `finish` needs the reads for */
+    void (*finish)(Walk *);                     /* features from reads, and the answer */
+    double (*value)(const Walk *, double r);    /* a prediction in units of the target */
+    double (*spread)(Walk *, const double *evidence);
+    int (*residual)(const Walk *, const double *evidence, double y, double *r);
+    void (*train)(Walk *, const double *evidence, double y, double r, double w);
+    void (*commit)(Walk *);
+    void (*follow)(Walk *); /* commit, but moments stay */
+    void (*join)(Walk *, double y);
+    void (*learn)(Walk *, double y, double w);  /* train, commit, join */
+    void (*reopen)(Walk *);
+    double (*rls_says)(const RLS *);
+    void (*rls_learns)(RLS *, double y, double w);
+} Kernels;
+
+extern const Kernels ra_plain, ra_avx2, ra_avx512;
+
+/* the table for the processor that runs this */
+static const Kernels *best_kernels(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+        return &ra_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &ra_avx2;
+#endif
+    return &ra_plain;
+}
+
+static const char *instructions(void) {
+    const Kernels *best = best_kernels();
+#if defined(__x86_64__)
+    if (best == &ra_avx512) return "AVX-512";
+    if (best == &ra_avx2) return "AVX2";
+#endif
+    return best == &ra_plain ? "baseline instructions" : "";
+}
+
+#endif

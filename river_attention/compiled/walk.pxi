@@ -1,0 +1,156 @@
+"""What src/walk.h declares, for Cython."""
+
+cdef extern from "Python.h":
+    bint PyFloat_CheckExact(object)
+    double PyFloat_AS_DOUBLE(object)
+    bint PyDict_CheckExact(object)
+    Py_ssize_t PyDict_GET_SIZE(object)
+    Py_ssize_t PyList_GET_SIZE(object)
+
+cdef extern from "src/encode.h":
+    int encode_row(object x, list keys, const int *columns, PyTypeObject *float64, double *out)
+
+cdef extern from "src/walk.h" nogil:
+    ctypedef struct Floor:
+        int64_t n
+        double sampled, mean, variance, rate
+    ctypedef struct Moments:
+        int n, some_constant, any_calm
+        int64_t fewest, floor_n
+        double *mean
+        double *inverse
+        double *variance
+        double *count
+        double *sampled
+        double *quick_mean
+        double *quick_variance
+        double *rate
+    ctypedef struct CRobustMean "RobustMean":
+        int64_t n
+        double value
+    ctypedef struct CHuberScale "HuberScale":
+        int64_t n
+        double fast, slow
+    ctypedef struct CErrors "Errors":
+        int64_t n
+        double fast, slow, size
+        double fast_rate, slow_rate
+        double quantiles[13]
+        double up[13]
+        double down[13]
+    ctypedef struct CNoiseVariance "NoiseVariance":
+        int64_t n
+        double value
+    ctypedef struct CTarget "Target":
+        int prior, n_lags, for_retrieval
+        int64_t n, n_differences
+        double anchor, scale, last, delta, low, high, mean, variance, spread
+        double difference_mean, difference_variance
+        Floor floor, difference_floor
+        CRobustMean step_size
+        double *raw_lags
+        double *lags
+    ctypedef struct RLS:
+        int p, size, m, leak, huber
+        double forgetting
+        int64_t n_updates, n_resets, next_leak
+        double growth
+        CHuberScale scale
+        double *P
+        double *w
+        double *prior
+        double *phi
+        double *g
+        double *h
+    ctypedef struct CHeads "Heads":
+        int mode, step, n_heads, d_key, d_value, n_inputs, n_rows, stride, size, n_outputs
+        int read_before, key_gates, gated, tied, n_sub, n_levels
+        double lower_bound, beta_scale
+        double *weights
+        double *bias
+        double *x
+        double *state
+        double *next
+        double *level_weights
+        double *a
+        double *r
+        double *b
+        double *k
+        double *q
+        double *v
+        double *gate
+    ctypedef struct CBank "Bank":
+        int n, n_inputs, stride
+        double *weights
+        double *poles
+        double *state
+        double *next
+    ctypedef struct CRetrieval "Retrieval":
+        int window, n, end, width, n_inputs, stride
+        int64_t n_appended, seen_at
+        double *x
+        double *norm
+        double *delta
+        double *residual
+        double *distance
+        double *next
+        double *scores[2]
+        double lowest[2]
+        double cold[2]
+        double *terms
+    ctypedef struct Expert:
+        int start, length
+        RLS *rls
+    ctypedef struct Pool:
+        int n, mixes
+        double eta
+        Expert *experts
+        double *shares
+        double *mean_losses
+        double *errors
+        double *losses
+        double *sorted
+        int64_t n_losses, n_far
+        CNoiseVariance noise
+        CRobustMean scale
+    ctypedef struct Walk:
+        int n_inputs, n_lags, n_long, n_reads, n_token
+        int long_part, situation, retrieved, last, mean, anchor, prediction, answers, size
+        int unit, error_size
+        int *visible
+        int has_retrieval, has_heads, has_bank
+        int at_retrieval, at_heads, at_bank
+        Moments moments
+        CRetrieval retrieval
+        CHeads heads
+        CBank bank
+        CTarget target
+        CErrors errors
+        Pool pool
+        double *evidence
+        double *raw
+        double *token
+        double *delta
+        double *present
+        int complete
+    ctypedef struct Kernels:
+        void (*propose)(Walk *)
+        void (*finish)(Walk *)
+        double (*value)(const Walk *, double r)
+        double (*spread)(Walk *, const double *evidence)
+        int (*residual)(const Walk *, const double *evidence, double y, double *r)
+        void (*train)(Walk *, const double *evidence, double y, double r, double w)
+        void (*commit)(Walk *)
+        void (*follow)(Walk *)
+        void (*join)(Walk *, double y)
+        void (*learn)(Walk *, double y, double w)
+        void (*reopen)(Walk *)
+        double (*rls_says)(const RLS *)
+        void (*rls_learns)(RLS *, double y, double w)
+    void errors_begin(CErrors *)
+    double rls_get(const RLS *, int i, int j)
+    void rls_set(RLS *, int i, int j, double value)
+    size_t rls_blocks(int size)
+    void rls_see(RLS *, const double *features, int n)
+    const Kernels *best_kernels()
+    const char *instructions()

@@ -20,8 +20,8 @@ INSTALLED := $(VENV)/.installed
 
 PYTEST := $(PY) -m pytest -n $(WORKERS) --doctest-modules --pyargs river_attention tests
 # What runs in C where that was built, once more on NumPy.
-ON_NUMPY := RIVER_ATTENTION_BACKEND=numpy $(PY) -m pytest -q -n $(WORKERS) tests/core tests/estimators \
-	tests/test_reference_predictions.py tests/test_state.py
+ON_NUMPY := RIVER_ATTENTION_BACKEND=numpy $(PY) -m pytest -q -n $(WORKERS) tests/core \
+	tests/estimators/test_time_step_contract.py tests/test_reference_predictions.py tests/test_state.py
 
 # Two pips must not change one environment at the same time.
 .NOTPARALLEL:

@@ -12,7 +12,7 @@ typedef struct {
 /* reads [4 n]: Re s, Im s, and both times a linear function of the inputs */
 RA_INLINE void bank_propose(Bank *s, const double *u, double *reads) {
     int n = s->n, m = s->stride;
-    for (int i = 0; i < m; i += LANES) {
+    for (int i = 0; i < m; i += WIDTH) {
         vec re = all(0.0), im = re, gate_re = re, gate_im = re;
         for (int j = 0; j < s->n_inputs; j++) {
             const double *w = s->weights + j * 4 * m + i;
@@ -30,8 +30,9 @@ RA_INLINE void bank_propose(Bank *s, const double *u, double *reads) {
         store(s->next + m + i, im);
         gate_re *= re;
         gate_im *= im;
-        int count = n - i < LANES ? n - i : LANES;
-        if (count == LANES) {
+        if (i >= n) continue;
+        int count = n - i < WIDTH ? n - i : WIDTH;
+        if (count == WIDTH) {
             storeu(reads + i, re);
             storeu(reads + n + i, im);
             storeu(reads + 2 * n + i, gate_re);

@@ -32,7 +32,7 @@ typedef struct {
 
 /* x holds n numbers; out and x have LANES to spare */
 RA_INLINE void sigmoids(const double *x, int n, double *out) {
-    for (int i = 0; i < n; i += LANES) storeu(out + i, vsigmoid(loadu(x + i)));
+    for (int i = 0; i < n; i += WIDTH) storeu(out + i, vsigmoid(loadu(x + i)));
 }
 
 RA_INLINE void unit(const double *x, double *out, int d) {
@@ -43,7 +43,7 @@ RA_INLINE void unit(const double *x, double *out, int d) {
 }
 
 RA_INLINE void elu_plus_one(const double *x, double *out, int n) {
-    for (int i = 0; i < n; i += LANES) {
+    for (int i = 0; i < n; i += WIDTH) {
         vec z = loadu(x + i);
         storeu(out + i, choose((ivec)(z > all(0.0)), z + all(1.0),
                                vexp(vmax(vmin(z, all(0.0)), all(-700.0)))));
@@ -122,7 +122,7 @@ RA_INLINE void heads_token(Heads *s) {
         return;
     case MODE_RWKV7:
         sigmoids(x, K, s->gate);
-        for (int i = 0; i < K; i += LANES)
+        for (int i = 0; i < K; i += WIDTH)
             storeu(s->a + i, vexp(all(-RWKV7_RATE) * loadu(s->gate + i)));
         sigmoids(x + K, K, s->gate);
         k = x + 2 * K, v = k + K, q = v + V;
@@ -134,7 +134,7 @@ RA_INLINE void heads_token(Heads *s) {
         k = s->k;
         break;
     case MODE_RWKV:
-        for (int i = 0; i < K; i += LANES) {
+        for (int i = 0; i < K; i += WIDTH) {
             vec rate = vexp(vmax(vmin(loadu(x + i), all(30.0)), all(-700.0)));
             storeu(s->a + i, vexp(vmax(-rate, all(-700.0))));
         }
@@ -347,10 +347,25 @@ static void log_linear_kernel(Heads *s, double *reads) {
 
 /* the reads for inputs u [n_inputs]; the new state waits in next */
 RA_INLINE void heads_propose(Heads *s, const double *u, double *reads) {
-    for (int i = 0; i < s->stride; i += LANES) {
-        vec x = all(0.0);
-        for (int j = 0; j < s->n_inputs; j++) x += load(s->weights + j * s->stride + i) * all(u[j]);
-        store(s->x + i, x + load(s->bias + i));
+    /* four vectors at a time: one would wait for itself */
+    int i = 0, stride = s->stride;
+    for (; i + 4 * WIDTH <= stride; i += 4 * WIDTH) {
+        const double *w = s->weights + i;
+        vec x[4];
+        for (int c = 0; c < 4; c++) x[c] = load(s->bias + i + c * WIDTH);
+        for (int j = 0; j < s->n_inputs; j++, w += stride)
+            for (int c = 0; c < 4; c++) x[c] += load(w + c * WIDTH) * all(u[j]);
+        for (int c = 0; c < 4; c++) store(s->x + i + c * WIDTH, x[c]);
+    }
+    for (; i < stride; i += WIDTH) {
+        vec even = load(s->bias + i), odd = all(0.0);
+        const double *w = s->weights + i;
+        for (int j = 0; j + 1 < s->n_inputs; j += 2, w += 2 * stride) {
+            even += load(w) * all(u[j]);
+            odd += load(w + stride) * all(u[j + 1]);
+        }
+        if (s->n_inputs % 2) even += load(w) * all(u[s->n_inputs - 1]);
+        store(s->x + i, even + odd);
     }
     heads_token(s);
     switch (s->step) {

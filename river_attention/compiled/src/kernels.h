@@ -8,7 +8,7 @@ static void propose(Walk *s) {
     double *evidence = s->evidence, *bias = evidence + n_reads, *inputs = bias + 1 + n_lags;
     const double *lags = s->target.lags, *inverse = s->moments.inverse, *mean = s->moments.mean;
     *bias = 1.0;
-    memcpy(bias + 1, lags, n_lags * sizeof(double));
+    if (n_lags) memcpy(bias + 1, lags, n_lags * sizeof(double));
     standardise(s->raw + n_reads, mean + n_reads, inverse + n_reads, n_inputs, INPUT_LIMIT, inputs);
     if (s->situation >= 0) {
         evidence[s->situation] = s->target.delta;
@@ -110,7 +110,7 @@ static void learn_shares(Pool *s, const double *answers, double r, double w) {
             s->mean_losses[i] += rate * (loss - s->mean_losses[i]);
             s->losses[i] = -s->eta * dmin(loss * times, LARGEST_LOSS);
         }
-        for (int i = 0; i < size; i += LANES)
+        for (int i = 0; i < size; i += WIDTH)
             store(s->losses + i, load(s->shares + i) * vexp(load(s->losses + i)));
         for (int i = 0; i < n; i++) total += s->losses[i];
         total = (1.0 - SHARE) / total;

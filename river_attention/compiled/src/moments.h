@@ -65,13 +65,13 @@ typedef struct {
 RA_INLINE void moments_divide(Moments *m) {
     int size = padded(m->n), check = m->some_constant || m->floor_n % QUICK_EVERY == 0;
     ivec constant = {0}, near = {0};
-    for (int i = 0; i < size; i += LANES) {
+    for (int i = 0; i < size; i += WIDTH) {
         vec divisor = vsqrt(load(m->variance + i));
         vec inverse = all(1.0) / divisor;
         if (check) {
             ivec tiny = (ivec)(divisor <= all(TINY));
             if (m->some_constant) inverse = choose(tiny, all(0.0), inverse);
-            for (int k = 0; k < LANES && i + k < m->n; k++) {
+            for (int k = 0; k < WIDTH && i + k < m->n; k++) {
                 constant[k] |= tiny[k];
                 near[k] |= divisor[k] <= 2.0 * TINY;
             }
@@ -81,7 +81,7 @@ RA_INLINE void moments_divide(Moments *m) {
     if (check) {
         ivec found = m->some_constant ? constant : near;
         int any = 0;
-        for (int k = 0; k < LANES; k++) any |= found[k] != 0;
+        for (int k = 0; k < WIDTH; k++) any |= found[k] != 0;
         m->some_constant = any;
     }
     for (int i = m->n; i < size; i++) m->inverse[i] = 0.0;
@@ -115,7 +115,7 @@ RA_INLINE void moments_update(Moments *m, const double *values, int complete, do
     vec far = all(0.0);
     if (complete) {
         counts = ++m->fewest <= SETTLED;
-        for (int i = 0; i < size; i += LANES) {
+        for (int i = 0; i < size; i += WIDTH) {
             if (counts) store(m->count + i, load(m->count + i) + all(1.0));
             vec d = load(values + i) - load(m->mean + i);
             vec f = d * load(m->inverse + i);
@@ -135,7 +135,7 @@ RA_INLINE void moments_update(Moments *m, const double *values, int complete, do
         }
         for (int i = n; i < size; i++) present[i] = delta[i] = 0.0;
         if (counts) m->fewest = (int64_t)fewest;
-        for (int i = 0; i < size; i += LANES) {
+        for (int i = 0; i < size; i += WIDTH) {
             vec f = load(delta + i) * load(m->inverse + i);
             far += f * f;
         }
@@ -151,7 +151,7 @@ RA_INLINE void moments_update(Moments *m, const double *values, int complete, do
     /* rates are those of before this value */
     vec one = all(1.0);
     int look = ++m->floor_n % QUICK_EVERY == 0;
-    for (int i = 0; i < size; i += LANES) {
+    for (int i = 0; i < size; i += WIDTH) {
         vec rate = load(m->rate + i);
         if (complete) {
             if (counts) rate = vmax(one / load(m->count + i), rate);
@@ -161,7 +161,7 @@ RA_INLINE void moments_update(Moments *m, const double *values, int complete, do
         store(m->inverse + i, rate); /* scratch until moments_divide */
     }
     if (look) moments_look(m, delta, complete ? NULL : present);
-    for (int i = 0; i < size; i += LANES) {
+    for (int i = 0; i < size; i += WIDTH) {
         vec rate = load(m->inverse + i), d = load(delta + i), step = rate * d;
         store(m->mean + i, load(m->mean + i) + step);
         store(m->variance + i, (one - rate) * (load(m->variance + i) + step * d));

@@ -1,6 +1,6 @@
 /* Softmax attention over the exact past: the twin of layers/retrieval.py.
  *
- * Stored steps stand column by column, so that eight of them are looked at together. Everything is
+ * Stored steps stand column by column, so that several of them are looked at together. Everything is
  * counted from the oldest step of the window, wherever that stands in the buffers: the same steps
  * give the same bits.
  */
@@ -55,7 +55,7 @@ typedef struct {
     const double *x_now;
 } Look;
 
-RA_INLINE void score_eight(const Retrieval *s, const Look *look, int i, ivec here, vec *totals,
+RA_INLINE void score_some(const Retrieval *s, const Look *look, int i, ivec here, vec *totals,
                            vec *lowest) {
     vec d = loadu(look->delta + i) - all(look->delta_now);
     d = d * d + all(FADING) * loadu(look->moved + i);
@@ -77,13 +77,13 @@ RA_INLINE void score_eight(const Retrieval *s, const Look *look, int i, ivec her
 
 RA_INLINE ivec up_to(int n) {
     ivec mask;
-    for (int k = 0; k < LANES; k++) mask[k] = k < n ? -1 : 0;
+    for (int k = 0; k < WIDTH; k++) mask[k] = k < n ? -1 : 0;
     return mask;
 }
 
 /* the reads [6] for a situation [1 + n_inputs]; the distances wait in next */
 RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *reads) {
-    int n = s->n, start = s->end - n, whole = n & ~(LANES - 1);
+    int n = s->n, start = s->end - n, whole = n & ~(WIDTH - 1);
     int64_t first = s->n_appended - n;
     vec totals[N_METRICS], lowest[N_METRICS];
     double x_length = 0.0;
@@ -92,9 +92,9 @@ RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *
                  moved_distance(s, s->scores[0]), first < SETTLED_STEPS ? s->terms + first + 1 : NULL,
                  s->x + start, s->next + s->window - n, situation[0], x_length, situation + 1};
     for (int m = 0; m < N_METRICS; m++) totals[m] = all(0.0), lowest[m] = all(INFINITY);
-    ivec rest = up_to(n - whole), whole_mask = up_to(LANES);
-    for (int i = 0; i < whole; i += LANES) score_eight(s, &look, i, whole_mask, totals, lowest);
-    if (whole < n) score_eight(s, &look, whole, rest, totals, lowest);
+    ivec rest = up_to(n - whole), whole_mask = up_to(WIDTH);
+    for (int i = 0; i < whole; i += WIDTH) score_some(s, &look, i, whole_mask, totals, lowest);
+    if (whole < n) score_some(s, &look, whole, rest, totals, lowest);
     s->next_n = n;
     s->next_seen_at = s->n_appended;
     for (int r = 0; r < N_RETRIEVED; r++) reads[r] = 0.0;
@@ -107,7 +107,7 @@ RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *
         double cold = alike ? 0.0 : -1.0 / (FIRST_TEMPERATURE * mean);
         s->lowest[m] = low;
         s->cold[m] = cold;
-        for (int i = 0; i < n; i += LANES) {
+        for (int i = 0; i < n; i += WIDTH) {
             vec z = (load(s->scores[m] + i) - all(low)) * all(cold);
             vec e = vexp(vmax(z, all(FARTHEST_EXPONENT)));
             vec r = loadu(look.residual + i);

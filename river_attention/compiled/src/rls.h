@@ -43,29 +43,39 @@ static void rls_set(RLS *s, int i, int j, double value) {
 /* g = P phi */
 RA_INLINE void rls_gain(const RLS *s, const double *phi, double *g) {
     int n = s->size / LANES;
-    const double *block = s->P;
-    for (int i = 0; i < s->size; i += LANES) store(g + i, all(0.0));
-    for (int bj = 0; bj < n; bj++) {
+    const double *column = s->P; /* the block on the diagonal */
+    for (int i = 0; i < s->size; i += WIDTH) store(g + i, all(0.0));
+    for (int bj = 0; bj < n; column += (n - bj) * BLOCK, bj++) {
         const double *x = phi + bj * LANES;
-        vec y = all(0.0);
-        for (int c = 0; c < LANES; c++) y += load(block + c * LANES) * all(x[c]);
-        block += BLOCK;
-        vec a0 = all(0.0), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
-        vec x0 = all(x[0]), x1 = all(x[1]), x2 = all(x[2]), x3 = all(x[3]);
-        vec x4 = all(x[4]), x5 = all(x[5]), x6 = all(x[6]), x7 = all(x[7]);
-        for (int bi = bj + 1; bi < n; bi++, block += BLOCK) {
-            vec rows = load(phi + bi * LANES), column, below;
-#define COLUMN(c)                                                                                  \
-    column = load(block + c * LANES);                                                              \
-    a##c += column * rows;                                                                         \
-    below += column * x##c;
-            below = load(g + bi * LANES);
-            COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7)
-#undef COLUMN
-            store(g + bi * LANES, below);
+        double *y = g + bj * LANES;
+        for (int r = 0; r < LANES; r += WIDTH) {
+            vec even = load(y + r), odd = all(0.0);
+            for (int c = 0; c < LANES; c += 2) {
+                even += load(column + c * LANES + r) * all(x[c]);
+                odd += load(column + (c + 1) * LANES + r) * all(x[c + 1]);
+            }
+            store(y + r, even + odd);
         }
-        if (bj + 1 < n) y += sums(a0, a1, a2, a3, a4, a5, a6, a7);
-        store(g + bj * LANES, load(g + bj * LANES) + y);
+        /* below the diagonal a block counts twice: for its rows, and for its columns */
+        for (int first = 0; first < LANES && bj + 1 < n; first += COLUMNS) {
+            vec a[COLUMNS], times[COLUMNS];
+            for (int c = 0; c < COLUMNS; c++) a[c] = all(0.0), times[c] = all(x[first + c]);
+            const double *block = column + BLOCK + first * LANES;
+            for (int i = (bj + 1) * LANES; i < s->size; i += LANES, block += BLOCK)
+                for (int r = 0; r < LANES; r += WIDTH) {
+                    vec rows = load(phi + i + r), even = load(g + i + r), odd = all(0.0);
+                    for (int c = 0; c < COLUMNS; c += 2) {
+                        vec left = load(block + c * LANES + r);
+                        vec right = load(block + (c + 1) * LANES + r);
+                        a[c] += left * rows;
+                        a[c + 1] += right * rows;
+                        even += left * times[c];
+                        odd += right * times[c + 1];
+                    }
+                    store(g + i + r, even + odd);
+                }
+            store_sums(y + first, a);
+        }
     }
 }
 
@@ -75,21 +85,22 @@ RA_INLINE void rls_downdate(RLS *s, const double *h, double inflation) {
     double *block = s->P;
     vec factor = all(inflation);
     for (int bj = 0; bj < n; bj++) {
-        const double *x = h + bj * LANES;
-        vec x0 = all(x[0]), x1 = all(x[1]), x2 = all(x[2]), x3 = all(x[3]);
-        vec x4 = all(x[4]), x5 = all(x[5]), x6 = all(x[6]), x7 = all(x[7]);
-        for (int bi = bj; bi < n; bi++, block += BLOCK) {
-            vec rows = load(h + bi * LANES);
-#define COLUMN(c) store(block + c * LANES, (load(block + c * LANES) - rows * x##c) * factor);
-            COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7)
-#undef COLUMN
-        }
+        vec times[LANES];
+        for (int c = 0; c < LANES; c++) times[c] = all(h[bj * LANES + c]);
+        for (int i = bj * LANES; i < s->size; i += LANES, block += BLOCK)
+            for (int r = 0; r < LANES; r += WIDTH) {
+                vec rows = load(h + i + r);
+                for (int c = 0; c < LANES; c++) {
+                    double *at = block + c * LANES + r;
+                    store(at, (load(at) - rows * times[c]) * factor);
+                }
+            }
     }
 }
 
 RA_INLINE void rls_scale(RLS *s, double factor) {
     size_t size = rls_blocks(s->size) * BLOCK;
-    for (size_t i = 0; i < size; i += LANES) store(s->P + i, load(s->P + i) * all(factor));
+    for (size_t i = 0; i < size; i += WIDTH) store(s->P + i, load(s->P + i) * all(factor));
 }
 
 /* whether 1/lambda cannot make P overflow, however large it is by now */
@@ -125,7 +136,8 @@ RA_INLINE void rls_column(const RLS *s, int k, double *g) {
         for (int c = 0; c < LANES; c++) g[b * LANES + c] = row[c * LANES];
     }
     const double *column = s->P + rls_at(s, bk * LANES, bk * LANES) + (k % LANES) * LANES;
-    for (int b = bk; b < n; b++, column += BLOCK) store(g + b * LANES, load(column));
+    for (int b = bk; b < n; b++, column += BLOCK)
+        memcpy(g + b * LANES, column, LANES * sizeof(double));
 }
 
 static void rls_leak(RLS *s) {
@@ -200,13 +212,13 @@ RA_INLINE void rls_correct(RLS *s, const double *errors, double omega) {
                 for (int t = 0; t < s->m; t++) {
                     double *w = s->w + t * s->size;
                     vec move = all(c * errors[t]);
-                    for (int i = 0; i < s->size; i += LANES)
+                    for (int i = 0; i < s->size; i += WIDTH)
                         store(w + i, load(w + i) + move * load(g + i));
                 }
             }
             if (observed) {
                 vec root = all(sqrt(c));
-                for (int i = 0; i < s->size; i += LANES) store(s->h + i, root * load(g + i));
+                for (int i = 0; i < s->size; i += WIDTH) store(s->h + i, root * load(g + i));
             }
         }
     }

@@ -1,8 +1,8 @@
-/* Vectors of eight doubles, whatever the processor makes of them.
+/* Vectors as wide as the processor's registers: eight, four or two doubles.
  *
- * Buffers are aligned to 64 bytes and padded with zeros to a multiple of LANES, so that no loop has
- * a rest. Reductions have one order, so processors differ by what they contract to one
- * instruction (a product and a sum), and by nothing else.
+ * A vector that is wider than a register would live in memory. Buffers are aligned to 64 bytes and
+ * padded with zeros to a multiple of LANES, whatever WIDTH is, so that no loop has a rest and
+ * layouts are the same everywhere.
  */
 #ifndef RA_VEC_H
 #define RA_VEC_H
@@ -13,11 +13,19 @@
 #include <string.h>
 
 #define LANES 8
+
+#if defined(RA_AVX512)
+#define WIDTH 8
+#elif defined(RA_AVX2)
+#define WIDTH 4
+#else
+#define WIDTH 2
+#endif
 #define RA_INLINE static inline __attribute__((always_inline))
 
-typedef double vec __attribute__((vector_size(64), aligned(64)));
-typedef double unaligned_vec __attribute__((vector_size(64), aligned(8), may_alias));
-typedef int64_t ivec __attribute__((vector_size(64), aligned(64)));
+typedef double vec __attribute__((vector_size(8 * WIDTH), aligned(8 * WIDTH)));
+typedef double unaligned_vec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
+typedef int64_t ivec __attribute__((vector_size(8 * WIDTH), aligned(8 * WIDTH)));
 
 RA_INLINE int padded(int n) { return (n + LANES - 1) & ~(LANES - 1); }
 RA_INLINE double dmin(double a, double b) { return a < b ? a : b; }
@@ -28,30 +36,48 @@ RA_INLINE vec load(const double *p) { return *(const vec *)p; }
 RA_INLINE vec loadu(const double *p) { return *(const unaligned_vec *)p; }
 RA_INLINE void store(double *p, vec v) { *(vec *)p = v; }
 RA_INLINE void storeu(double *p, vec v) { *(unaligned_vec *)p = v; }
+#if WIDTH == 8
 RA_INLINE vec all(double x) { return (vec){x, x, x, x, x, x, x, x}; }
+#elif WIDTH == 4
+RA_INLINE vec all(double x) { return (vec){x, x, x, x}; }
+#else
+RA_INLINE vec all(double x) { return (vec){x, x}; }
+#endif
 RA_INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
 #if defined(RA_AVX512)
 RA_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
 RA_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
 RA_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
+#elif defined(RA_AVX2)
+RA_INLINE vec vmin(vec a, vec b) { return (vec)_mm256_min_pd((__m256d)a, (__m256d)b); }
+RA_INLINE vec vmax(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
+RA_INLINE vec vsqrt(vec a) { return (vec)_mm256_sqrt_pd((__m256d)a); }
 #else
 /* the second operand where either is NaN, as the instructions do */
 RA_INLINE vec vmin(vec a, vec b) { return choose((ivec)(a < b), a, b); }
 RA_INLINE vec vmax(vec a, vec b) { return choose((ivec)(a > b), a, b); }
 RA_INLINE vec vsqrt(vec a) {
     vec r;
-    for (int i = 0; i < LANES; i++) r[i] = sqrt(a[i]);
+    for (int i = 0; i < WIDTH; i++) r[i] = sqrt(a[i]);
     return r;
 }
 #endif
 RA_INLINE vec vclip(vec x, double limit) { return vmin(vmax(x, all(-limit)), all(limit)); }
 
+#if WIDTH == 8
 RA_INLINE double sum(vec v) {
     return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
+#elif WIDTH == 4
+RA_INLINE double sum(vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+#else
+RA_INLINE double sum(vec v) { return v[0] + v[1]; }
+#endif
 RA_INLINE double least(vec v) {
-    return dmin(dmin(dmin(v[0], v[4]), dmin(v[2], v[6])), dmin(dmin(v[1], v[5]), dmin(v[3], v[7])));
+    double smallest = v[0];
+    for (int i = 1; i < WIDTH; i++) smallest = dmin(v[i], smallest);
+    return smallest;
 }
 
 /* exp(x) for x in [-700, 700], within 2e-16 or so: |r| is at most log(2) / 2 */
@@ -80,36 +106,44 @@ RA_INLINE vec vexp(vec x) {
 RA_INLINE vec vsigmoid(vec x) { return all(1.0) / (all(1.0) + vexp(-vclip(x, 700.0))); }
 RA_INLINE double exp1(double x) { return vexp(all(x))[0]; }
 
-/* the sums of eight vectors */
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define RA_SHUFFLES
+/* the sums of as many vectors as columns of P are taken at a time */
+#if WIDTH == 8
+#define COLUMNS 8
+#define PAIRS(a, b)                                                                                \
+    (shuffled(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + shuffled(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
+#define FOURS(a, b)                                                                                \
+    (shuffled(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + shuffled(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
+#if defined(__clang__)
+#define shuffled __builtin_shufflevector
+#else
+#define shuffled(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
 #endif
-#endif
-#if defined(RA_SHUFFLES)
-RA_INLINE vec pairs(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
-           __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+RA_INLINE void store_sums(double *out, vec *a) {
+    vec left = FOURS(PAIRS(a[0], a[1]), PAIRS(a[2], a[3]));
+    vec right = FOURS(PAIRS(a[4], a[5]), PAIRS(a[6], a[7]));
+    vec sums = shuffled(left, right, 0, 1, 2, 3, 8, 9, 10, 11) +
+               shuffled(left, right, 4, 5, 6, 7, 12, 13, 14, 15);
+    storeu(out, loadu(out) + sums);
 }
-RA_INLINE vec fours(vec a, vec b) {
-    return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
-           __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-}
-RA_INLINE vec sums(vec a, vec b, vec c, vec d, vec e, vec f, vec g, vec h) {
-    vec left = fours(pairs(a, b), pairs(c, d)), right = fours(pairs(e, f), pairs(g, h));
-    return __builtin_shufflevector(left, right, 0, 1, 2, 3, 8, 9, 10, 11) +
-           __builtin_shufflevector(left, right, 4, 5, 6, 7, 12, 13, 14, 15);
+#elif WIDTH == 4
+#define COLUMNS 4
+RA_INLINE void store_sums(double *out, vec *a) {
+    __m256d left = _mm256_hadd_pd((__m256d)a[0], (__m256d)a[1]);
+    __m256d right = _mm256_hadd_pd((__m256d)a[2], (__m256d)a[3]);
+    __m256d crossed = _mm256_permute2f128_pd(left, right, 0x21);
+    storeu(out, loadu(out) + (vec)_mm256_add_pd(crossed, _mm256_blend_pd(left, right, 12)));
 }
 #else
-RA_INLINE vec sums(vec a, vec b, vec c, vec d, vec e, vec f, vec g, vec h) {
-    return (vec){sum(a), sum(b), sum(c), sum(d), sum(e), sum(f), sum(g), sum(h)};
+#define COLUMNS 4
+RA_INLINE void store_sums(double *out, vec *a) {
+    for (int c = 0; c < COLUMNS; c++) out[c] += sum(a[c]);
 }
 #endif
 
 /* sum of products of n numbers, n a multiple of LANES */
 RA_INLINE double dot(const double *a, const double *b, int n) {
     vec s = all(0.0);
-    for (int i = 0; i < n; i += LANES) s += load(a + i) * load(b + i);
+    for (int i = 0; i < n; i += WIDTH) s += load(a + i) * load(b + i);
     return sum(s);
 }
 

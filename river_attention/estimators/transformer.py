@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from .._validation import LIMIT, check_bool, check_choice, check_int
+from .._validation import check_bool, check_choice, check_int
 from ..core import (
     Classification,
     Evidence,
@@ -355,7 +355,6 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
         """Advance by one step; a label that is not missing becomes the past."""
         if self._learns_compiled(x, y):
-            self.unit_.update(self._target.size)
             return
         step = self._step(x)
         if self.target == "auto" and not self._is_decided and _is_class(y):
@@ -373,11 +372,15 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def _learns_compiled(self, x: Mapping[Any, Any], y: Any) -> bool:
         """Whether the twin has learned a sample."""
-        learns = self.with_forecast or self.window
-        usual = type(y) in (float, int) and abs(y) <= LIMIT
-        if self._twin is None or not (learns and usual and self._is_decided):
+        if self._twin is None or not (self._is_decided or self.target == "number"):
             return False
-        return bool(self._twin.learn(x, y))
+        label = self._label(y)
+        if label is None:
+            return bool(self._twin.advance(x))
+        if not (self.with_forecast or self.window) or not self._twin.learn(x, label):
+            return False
+        self.unit_.update(self._target.size)
+        return True
 
     def _decide(self, y: Any) -> None:
         """Let labels be classes from now on if y is one."""

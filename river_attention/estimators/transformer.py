@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from .._validation import LIMIT, check_bool, check_choice, check_int
+from .._validation import check_bool, check_choice, check_int
 from ..core import (
     Classification,
     Evidence,
@@ -348,14 +348,15 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     def _label(self, y: Any) -> Any:
         """A label that the task can learn; None if there is none."""
         try:
-            return self.task_.check(y)
+            return self._task.check(y)
         except (TypeError, ValueError):
             return None
 
     def learn_one(self, x: dict[Any, Any], y: Any = None) -> None:
         """Advance by one step; a label that is not missing becomes the past."""
         if self._learns_compiled(x, y):
-            self.unit_.update(self._target.size)
+            if isinstance(self._task, Regression):
+                self.unit_.update(self._target.size)
             return
         step = self._step(x)
         if self.target == "auto" and not self._is_decided and _is_class(y):
@@ -374,10 +375,10 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     def _learns_compiled(self, x: Mapping[Any, Any], y: Any) -> bool:
         """Whether the twin has learned a sample."""
         learns = self.with_forecast or self.window
-        usual = type(y) in (float, int) and abs(y) <= LIMIT
-        if self._twin is None or not (learns and usual and self._is_decided):
+        if self._twin is None or not (learns and self._is_decided):
             return False
-        return bool(self._twin.learn(x, y))
+        label = self._label(y)
+        return label is not None and bool(self._twin.learn(x, label))
 
     def _decide(self, y: Any) -> None:
         """Let labels be classes from now on if y is one."""

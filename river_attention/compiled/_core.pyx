@@ -21,13 +21,16 @@ import numpy as np
 from collections.abc import Mapping
 
 from .._validation import check_target, check_weight
+from ..core import drift
 from ..core.classification import Classification as NumpyClassification, check_label
 from ..core.features import MemoryFeatures
 from ..core.linear import LinearTask
 from ..core.regression import Regression as NumpyRegression
 from ..core.target import PRIORS, Target as NumpyTarget
 from ..encoding import Encoder
-from ..layers import MemoryBank, MultiHeadLinearAttention, Retrieval as NumpyRetrieval
+from ..layers import (
+    ClassRetrieval, MemoryBank, MultiHeadLinearAttention, Retrieval as NumpyRetrieval,
+)
 from ..layers.retrieval import Lived
 from ..layers.window import Ring
 from ..modes import (
@@ -40,6 +43,7 @@ from ..readout.class_counts import ClassCounts
 from ..readout.intervals import DOWN, UP
 from ..readout.classes import ClassMixture
 from ..readout.logistic import Codes, OnlineLogistic
+from ..readout.opinion_pool import LogLinearPool
 from ..readout.regression import Linear, Mixture, SingleReadout
 from ..readout.rls import RecursiveLeastSquares
 from ..readout.robust import HuberScale, NoiseVariance, RobustMean
@@ -82,11 +86,14 @@ _FIELDS = {
     },
     Linear: {"rls", "_late_prior"},
     NumpyClassification: {
-        "features", "readout", "classes", "past", "lags", "_n_lags", "_index",
+        "features", "readout", "detector", "n_drifts", "classes", "past", "lags", "long_lags",
+        "_n_lags", "_index",
     },
     ClassMixture: {
-        "experts", "shares", "mean_losses", "_n_losses", "n_classes", "counts", "_n_logits",
+        "experts", "shares", "mean_losses", "_n_losses", "n_classes", "counts", "n_votes", "pool",
+        "_n_logits",
     },
+    LogLinearPool: {"rls"},
     ClassCounts: {"_counts", "_pairs", "frequencies", "log_frequencies"},
     OnlineLogistic: {"n_classes", "rls", "_late_delta"},
     Codes: {"n_classes", "rls", "_late_delta"},
@@ -100,6 +107,7 @@ _FIELDS = {
     },
     MemoryBank: {"n_units", "seed", "poles", "weights", "fan_in"},
     NumpyRetrieval: {"window"},
+    ClassRetrieval: {"window"},
     Ring: {"capacity", "n", "n_appended", "_end", "_is_branch", "_rows"},
 }
 _OPTIONAL = {"_layout"}
@@ -123,6 +131,7 @@ include "rooms.pxi"
 
 include "walker.pxi"
 include "regression.pxi"
+include "classes.pxi"
 
 
 cdef class LeastSquares(Walker):
@@ -187,7 +196,11 @@ cdef class LeastSquares(Walker):
 
 def twin_of(task):
     """The twin of a task, None if it is of another kind."""
-    kinds = {LinearTask: LeastSquares, NumpyRegression: Regression}
+    kinds = {
+        LinearTask: LeastSquares,
+        NumpyRegression: Regression,
+        NumpyClassification: Classification,
+    }
     kind = kinds.get(type(task))
     return None if kind is None else kind(task)
 

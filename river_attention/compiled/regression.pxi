@@ -9,7 +9,7 @@ cdef class Regression(Walker):
         task = known(self.task, NumpyRegression)
         readout = known(task.readout, SingleReadout, Mixture)
         self.detector = task.detector
-        layout = self._read_features(task.features, readout.n_answers, arena)
+        layout = self._read_features(task.features, readout.n_answers, 0, arena)
         read_target(task.target, &self.walk.target, arena)
         read_errors(task.errors, &self.walk.errors)
         return self._read_pool(readout, layout, arena)
@@ -197,6 +197,7 @@ cdef class Regression(Walker):
         s.heads.next = arena.take(s.heads.size)
         s.bank.state = arena.copy(old.bank.state, 2 * s.bank.stride)
         s.bank.next = arena.take(2 * s.bank.stride)
+        s.before = arena.copy(old.before, s.n_shown)
         s.retrieval.distance = arena.copy(old.retrieval.distance, s.retrieval.window)
         s.retrieval.next = arena.take(s.retrieval.window)
         s.retrieval.scores[0] = arena.take(s.retrieval.window)

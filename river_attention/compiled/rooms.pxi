@@ -348,8 +348,11 @@ cdef object write_heads(const CHeads *s, object old):
     return write(s.state, s.size).reshape(old.shape)
 
 
-cdef int read_retrieval(object layer, object state, CRetrieval *s, int n_inputs, Arena arena) except -1:
-    known(layer, NumpyRetrieval)
+cdef int read_retrieval(
+    object layer, object state, CRetrieval *s, int n_inputs, int n_classes, Arena arena
+) except -1:
+    """Retrieval of numbers; of classes where there are any."""
+    known(layer, ClassRetrieval if n_classes else NumpyRetrieval)
     if type(state) is not Lived:
         raise _Unknown(state)
     past = known(state.past, Ring)
@@ -365,6 +368,7 @@ cdef int read_retrieval(object layer, object state, CRetrieval *s, int n_inputs,
     s.distance, s.next = arena.take(window), arena.take(window)
     s.scores[0], s.scores[1] = arena.take(window), arena.take(window)
     s.terms = arena.take(window + 512)
+    s.farthest, s.ballots = 1.0 if n_classes else math.inf, arena.take(16 * n_classes)
     for i in range(n):
         for j in range(s.width):
             s.x[j * s.stride + i] = x[i, j]

@@ -98,6 +98,8 @@ cdef extern from "src/walk.h" nogil:
         double lowest[2]
         double cold[2]
         double *terms
+        double farthest
+        double *ballots
     ctypedef struct Expert:
         int start, length
         RLS *rls
@@ -113,11 +115,32 @@ cdef extern from "src/walk.h" nogil:
         int64_t n_losses, n_far
         CNoiseVariance noise
         CRobustMean scale
+    ctypedef struct ClassExpert:
+        int kind, start, length
+        RLS *rls
+    ctypedef struct ClassPool:
+        int n, n_classes, n_votes
+        ClassExpert *experts
+        double *shares
+        double *mean_losses
+        double *losses
+        int64_t n_losses
+        double *counts
+        double *pairs
+        double *frequencies
+        double *log_frequencies
+        double *errors
+        double *logs
+        double *pooled
     ctypedef struct Walk:
         int n_inputs, n_lags, n_long, n_reads, n_token
         int long_part, situation, retrieved, last, mean, anchor, prediction, answers, size
         int unit, error_size
         int *visible
+        int *shown
+        int n_shown, moves, n_before
+        double *before
+        double *shown_inputs
         int has_retrieval, has_heads, has_bank
         int at_retrieval, at_heads, at_bank
         Moments moments
@@ -127,6 +150,7 @@ cdef extern from "src/walk.h" nogil:
         CTarget target
         CErrors errors
         Pool pool
+        ClassPool classes
         double *evidence
         double *raw
         double *token
@@ -145,6 +169,7 @@ cdef extern from "src/walk.h" nogil:
         void (*join)(Walk *, double y)
         void (*learn)(Walk *, double y, double w)
         void (*reopen)(Walk *)
+        void (*learn_class)(Walk *, int y, double w)
         double (*rls_says)(const RLS *)
         void (*rls_learns)(RLS *, double y, double w)
     void errors_begin(CErrors *)

@@ -110,8 +110,11 @@ cdef class Walker:
                 self.once[i] = 0
         return 0
 
-    cdef object _read_features(self, object features, int n_answers, Arena arena):
-        """Everything up to the features of the readout; returns the layout."""
+    cdef object _read_features(self, object features, int n_answers, int n_classes, Arena arena):
+        """Everything up to the features of the readout; returns the layout.
+
+        ``n_classes`` is that of retrieval, 0 where labels are numbers.
+        """
         cdef Walk *s = &self.walk
         cdef int start = 0, n, i
         known(features, MemoryFeatures)
@@ -120,8 +123,6 @@ cdef class Walker:
         self.features = features
         self._read_encoder(features.encoder)
         n_inputs = len(self.encoder.names)
-        if features._shown is not None or features._moves:
-            raise _Unknown(features)
         layout = features.layout(n_answers)
         s.n_inputs, s.n_reads, s.n_lags = n_inputs, features.n_reads, features._lags_in
         s.n_long, s.n_token = features._n_long, features._lags_in + n_inputs
@@ -130,6 +131,17 @@ cdef class Walker:
             s.visible = <int *>arena.take(s.n_token)
             for i in range(s.n_token):
                 s.visible[i] = features._visible[i]
+        s.n_shown = n_inputs
+        if features._shown is not None:
+            s.n_shown = len(features._shown)
+            s.shown, s.shown_inputs = <int *>arena.take(s.n_shown), arena.take(s.n_shown)
+            for i in range(s.n_shown):
+                s.shown[i] = features._shown[i]
+        s.moves = features._moves and s.n_long > 0
+        s.before, s.n_before = arena.take(s.n_shown), len(features._before)
+        if s.n_before > s.n_shown:
+            raise _Unknown(features)
+        read(features._before, s.before, s.n_before)
         s.long_part = layout["long"].start if s.n_long else -1
         s.situation = layout["situation"].start if features._has_situation else -1
         s.retrieved = layout["retrieved 0"] if features._n_retrieved else -1
@@ -142,7 +154,7 @@ cdef class Walker:
         for name, memory in features.memories.items():
             state = features.states[name]
             if name == "retrieved":
-                read_retrieval(memory, state, &s.retrieval, n_inputs, arena)
+                read_retrieval(memory, state, &s.retrieval, s.n_shown, n_classes, arena)
                 s.has_retrieval, s.at_retrieval = 1, start
             elif name == "head" and read_heads(memory, state, &s.heads, s.n_token, arena):
                 s.has_heads, s.at_heads = 1, start
@@ -173,6 +185,8 @@ cdef class Walker:
             states["bank"] = write_bank(&s.bank)
         if s.has_retrieval:
             states["retrieved"] = write_retrieval(&s.retrieval, states["retrieved"])
+        if s.moves:
+            self.features._before = write(s.before, s.n_before)
         write_moments(self.features.moments, &s.moments)
         return 0
 

@@ -348,7 +348,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
     def _label(self, y: Any) -> Any:
         """A label that the task can learn; None if there is none."""
         try:
-            return self.task_.check(y)
+            return self._task.check(y)
         except (TypeError, ValueError):
             return None
 
@@ -379,7 +379,8 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
             return bool(self._twin.advance(x))
         if not (self.with_forecast or self.window) or not self._twin.learn(x, label):
             return False
-        self.unit_.update(self._target.size)
+        if isinstance(self._task, Regression):
+            self.unit_.update(self._target.size)
         return True
 
     def _decide(self, y: Any) -> None:

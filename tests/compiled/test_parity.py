@@ -15,6 +15,7 @@ from river import drift
 from river_attention import (
     AttentionTransformer,
     RLSRegressor,
+    StreamingAttentionClassifier,
     StreamingAttentionRegressor,
     backend,
 )
@@ -57,6 +58,21 @@ SETTINGS = {
     "odd sizes": {"n_heads": 3, "d_key": 6, "d_value": 5, "memory": 9, "window": 100},
     "without forgetting": {**HEADS, "mode": "gla", "forgetting_factor": 1.0},
     "forgetful": {**HEADS, "mode": "gla", "forgetting_factor": 0.9},
+}
+CLASSES = {
+    "default": {},
+    "a short window that fills up": {"window": 20},
+    "few long lags": {"long_lags": 3, "window": 100},
+    "no lags": {"n_lags": 0, "window": 100},
+    "no heads": {"mode": None, "window": 100},
+    "no bank": {"memory": 0, "window": 100},
+    "no memory but retrieval": {"mode": None, "memory": 0, "window": 50, "n_lags": 1},
+    "no retrieval": {"window": 0, "long_lags": 0, "forgetting_factor": 0.99},
+    "least": {
+        **{"mode": None, "memory": 0, "window": 0, "n_lags": 0, "long_lags": 0},
+        **{"forgetting_factor": 1.0, "delta": 0.5},
+    },
+    "categories": {"categorical": ("d",), "window": 50},
 }
 
 
@@ -165,6 +181,134 @@ def test_what_happens_in_between_agrees():
     assert_alike(compiled, reference, 1e-10)
 
 
+def pair_of_classifiers(**parameters):
+    """As ``pair``, of classifiers."""
+    compiled = StreamingAttentionClassifier(**parameters)
+    return compiled, on_numpy(lambda: StreamingAttentionClassifier(**parameters))
+
+
+def classes(n, n_classes, seed=0):
+    """A stream of labels that depend on the target; more of them from the hundredth step on."""
+    for t, (x, y) in enumerate(stream(n, seed)):
+        if "d" in x:
+            x["d"] = round(x["d"])
+        yield x, f"class {int(abs(y)) % n_classes}" if t >= 100 and n_classes > 2 else y > 0.0
+
+
+def largest_difference_of_classes(compiled, reference, rows, learn_weights=(1.0,)):
+    """Between probabilities."""
+    worst = 0.0
+    for t, (x, label) in enumerate(rows):
+        ours, theirs = compiled.predict_proba_one(x), reference.predict_proba_one(x)
+        assert list(ours) == list(theirs)
+        worst = max([worst, *(abs(ours[name] - p) for name, p in theirs.items())])
+        w = learn_weights[t % len(learn_weights)]
+        compiled.learn_one(x, label, w)
+        reference.learn_one(x, label, w)
+    assert compiled._twin.is_holding
+    return worst
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("parameters", CLASSES.values(), ids=CLASSES)
+def test_classes_agree(parameters, n_classes):
+    compiled, reference = pair_of_classifiers(**parameters)
+    rows = classes(300, n_classes)
+    weights = (1.0, 0.5, 0.0, 2.5)
+    assert largest_difference_of_classes(compiled, reference, rows, weights) < 1e-11
+    assert_alike(compiled, reference, 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_ten_thousand_labels_agree(n_classes):
+    compiled, reference = pair_of_classifiers()
+    rows = classes(10_000, n_classes)
+    assert largest_difference_of_classes(compiled, reference, rows) < 1e-9
+
+
+def test_what_happens_to_classes_in_between_agrees():
+    compiled, reference = pair_of_classifiers(window=50)
+    for model in (compiled, reference):
+        for t, (x, label) in enumerate(classes(300, 5)):
+            if t == 100:
+                model.reset_state()
+            if t > 150:
+                x |= {"e": float(t % 7)}
+            if t % 5 == 0:
+                model.advance_one(x)
+            model.learn_one(x, "new" if t in (180, 190) else label)
+    x = next(iter(stream(1, seed=3)))[0]
+    assert compiled.predict_proba_one(x) == pytest.approx(reference.predict_proba_one(x), rel=1e-9)
+    assert compiled._twin.is_holding
+    assert_alike(compiled, reference, 1e-9)
+
+
+def test_features_beyond_the_budget_leave_alike():
+    compiled, reference = pair_of_classifiers(max_features=5, window=50)
+    for model in (compiled, reference):
+        for t, (x, label) in enumerate(classes(200, 5)):
+            model.learn_one({**x, f"new {t // 20}": 1.0} if t % 3 else x, label)
+    assert compiled.n_evicted_ == reference.n_evicted_ > 5
+    assert_alike(compiled, reference, 1e-9)
+
+
+def test_late_labels_of_classes_agree():
+    compiled, reference = pair_of_classifiers(advance_on="predict", window=50)
+    for model in (compiled, reference):
+        waiting = []
+        for t, (x, label) in enumerate(classes(150, 5)):
+            model.predict_one(x, key=t)
+            waiting.append((t, x, label))
+            if len(waiting) > 3:
+                seen, x, label = waiting.pop(0)
+                model.learn_one(x, label, key=seen)
+    assert compiled.n_unmatched_ == 0
+    assert_alike(compiled, reference, 1e-9)
+
+
+def test_a_pickled_classifier_continues_on_the_other():
+    compiled, reference = pair_of_classifiers(window=50)
+    rows = list(classes(250, 5))
+    for x, label in rows[:200]:
+        compiled.learn_one(x, label)
+        reference.learn_one(x, label)
+    from_numpy = pickle.loads(pickle.dumps(reference))
+    from_compiled = on_numpy(lambda: pickle.loads(pickle.dumps(compiled)))
+    assert largest_difference_of_classes(from_numpy, from_compiled, rows[200:]) < 1e-11
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        drift.PageHinkley(min_instances=10, threshold=5.0),
+        drift.binary.DDM(warning_threshold=0.5, drift_threshold=1.0),
+    ],
+    ids=["of numbers", "of right and wrong"],
+)
+def test_a_drift_detector_is_told_the_same_wrong_classes(detector):
+    compiled, reference = pair_of_classifiers(drift_detector=detector, window=50)
+    rows = [
+        (x, label if t < 250 else "other" if label else "same")
+        for t, (x, label) in enumerate(classes(500, 2))
+    ]
+    assert largest_difference_of_classes(compiled, reference, rows) < 1e-11
+    assert compiled.n_drifts_ == reference.n_drifts_ > 0
+
+
+@pytest.mark.parametrize("window", [0, 50])
+def test_the_classes_of_the_transformer_agree(window):
+    compiled = AttentionTransformer(window=window)
+    reference = on_numpy(lambda: AttentionTransformer(window=window))
+    for t, (x, label) in enumerate(classes(250, 5)):
+        ours, theirs = compiled.transform_one(x), reference.transform_one(x)
+        assert list(ours) == list(theirs)
+        np.testing.assert_allclose(list(ours.values()), list(theirs.values()), atol=1e-11)
+        compiled.learn_one(x, str(label) if t % 9 else None)
+        reference.learn_one(x, str(label) if t % 9 else None)
+    assert_alike(compiled, reference, 1e-9)
+
+
 @pytest.mark.parametrize("delay", [0, 3])
 def test_late_labels_agree(delay):
     compiled, reference = pair(advance_on="predict", window=50)
@@ -211,18 +355,14 @@ def test_the_reads_of_the_transformer_agree():
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        StreamingAttentionRegressor,
-        RLSRegressor,
-    ],
+    "kind", [StreamingAttentionRegressor, StreamingAttentionClassifier, RLSRegressor]
 )
 def test_all_that_an_estimator_can_be_runs_in_c(kind):
     # a NumPy class that got a new attribute is left to NumPy until its twin knows it
     for parameters in kind._unit_test_params():
         model = kind(**parameters)
         for x, y in stream(30, gaps=False):
-            model.learn_one(x, y)
+            model.learn_one(x, y > 0.0 if kind is StreamingAttentionClassifier else y)
         assert model._twin.is_holding, parameters
 
 

@@ -10,26 +10,42 @@ static void propose(Walk *s) {
     *bias = 1.0;
     if (n_lags) memcpy(bias + 1, lags, n_lags * sizeof(double));
     standardise(s->raw + n_reads, mean + n_reads, inverse + n_reads, n_inputs, INPUT_LIMIT, inputs);
+    const double *shown = inputs, *token = bias + 1;
+    int n_shown = s->n_shown;
+    if (s->shown) {
+        for (int i = 0; i < n_shown; i++) s->shown_inputs[i] = inputs[s->shown[i]];
+        shown = s->shown_inputs;
+    }
+    if (s->visible) {
+        for (int i = 0; i < s->n_token; i++) s->token[i] = token[s->visible[i]];
+        token = s->token;
+    }
     if (s->situation >= 0) {
         evidence[s->situation] = s->target.delta;
-        memcpy(evidence + s->situation + 1, inputs, n_inputs * sizeof(double));
+        memcpy(evidence + s->situation + 1, shown, n_shown * sizeof(double));
     }
-    if (n_reads) {
-        const double *token = bias + 1;
-        if (s->visible) {
-            for (int i = 0; i < s->n_token; i++) s->token[i] = token[s->visible[i]];
-            token = s->token;
-        }
-        if (s->has_retrieval)
-            retrieval_propose(&s->retrieval, evidence + s->situation, s->raw + s->at_retrieval);
-        if (s->has_heads) heads_propose(&s->heads, token, s->raw + s->at_heads);
-        if (s->has_bank) bank_propose(&s->bank, token, s->raw + s->at_bank);
+    if (s->has_retrieval) {
+        const double *situation = evidence + s->situation;
+        if (s->classes.n)
+            retrieval_vote(&s->retrieval, situation, s->classes.frequencies, s->classes.n_classes,
+                           evidence + s->answers);
+        else
+            retrieval_propose(&s->retrieval, situation, s->raw + s->at_retrieval);
     }
+    if (s->has_heads) heads_propose(&s->heads, token, s->raw + s->at_heads);
+    if (s->has_bank) bank_propose(&s->bank, token, s->raw + s->at_bank);
     if (s->long_part >= 0) {
         double *part = evidence + s->long_part;
         memcpy(part, lags, s->n_long * sizeof(double));
         part[s->n_long] = 1.0;
-        memcpy(part + s->n_long + 1, inputs, n_inputs * sizeof(double));
+        part += s->n_long + 1;
+        if (s->moves)
+            for (int i = 0; i < n_shown; i++) {
+                part[2 * i] = shown[i];
+                part[2 * i + 1] = i < s->n_before ? shown[i] - s->before[i] : 0.0;
+            }
+        else
+            memcpy(part, shown, n_shown * sizeof(double));
     }
 }
 
@@ -41,6 +57,10 @@ static void finish(Walk *s) {
     standardise(s->raw, s->moments.mean, s->moments.inverse, s->n_reads, READ_LIMIT, evidence);
     if (s->retrieved >= 0)
         memcpy(evidence + s->retrieved, s->raw + s->at_retrieval, N_RETRIEVED * sizeof(double));
+    if (s->classes.n) {
+        classes_answer(&s->classes, evidence, evidence + s->answers);
+        return;
+    }
     Pool *pool = &s->pool;
     const Target *target = &s->target;
     if (s->last >= 0) target_in_units(target, evidence + s->last, evidence + s->mean);
@@ -142,7 +162,8 @@ static void train(Walk *s, const double *evidence, double y, double r, double w)
         noise_update(&pool->noise, r - evidence[s->prediction]);
     measure(s, evidence, y);
     if (s->has_retrieval)
-        retrieval_learn(&s->retrieval, evidence + s->situation, s->n_inputs, r);
+        retrieval_learn(&s->retrieval, evidence + s->situation, s->n_shown,
+                        clip(r, RESIDUAL_LIMIT));
 }
 
 /* the label in units of the readout; 0 where nothing can be learned from it */
@@ -157,6 +178,11 @@ static void follow(Walk *s) {
     if (s->has_retrieval) retrieval_commit(&s->retrieval);
     if (s->has_heads) heads_commit(&s->heads);
     if (s->has_bank) bank_commit(&s->bank);
+    if (s->moves) {
+        const double *inputs = s->evidence + s->long_part + s->n_long + 1;
+        for (int i = 0; i < s->n_shown; i++) s->before[i] = inputs[2 * i];
+        s->n_before = s->n_shown;
+    }
 }
 
 static void commit(Walk *s) {
@@ -175,16 +201,29 @@ static void learn(Walk *s, double y, double w) {
     join(s, y);
 }
 
+static void learn_class(Walk *s, int y, double w) {
+    const double *evidence = s->evidence;
+    classes_train(&s->classes, evidence, evidence + s->answers, (int)evidence[s->last], y, w);
+    if (w > 0.0 && s->has_retrieval)
+        retrieval_learn(&s->retrieval, evidence + s->situation, s->n_shown, y);
+    commit(s);
+}
+
 static double rls_says(const RLS *s) { return rls_predict(s); }
 
 static void rls_learns(RLS *s, double y, double w) { rls_update(s, y, w); }
 
 static void reopen(Walk *s) {
     Pool *pool = &s->pool;
+    if (s->classes.n) {
+        classes_reopen(&s->classes);
+        return;
+    }
     for (int i = 0; i < pool->n; i++) {
         if (pool->experts[i].rls) rls_reopen(pool->experts[i].rls);
         pool->shares[i] = 1.0 / pool->n;
     }
 }
 
-const Kernels RA_TABLE = {propose, finish, value, spread, residual, train, commit, follow, join, learn, reopen, rls_says, rls_learns};
+const Kernels RA_TABLE = {propose, finish, value,  spread, residual,    train,    commit,
+                          follow,  join,   learn,  reopen, learn_class, rls_says, rls_learns};

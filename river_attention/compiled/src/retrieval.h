@@ -1,4 +1,4 @@
-/* Softmax attention over the exact past: the twin of layers/retrieval.py.
+/* Softmax attention over the exact past: the twin of layers/retrieval.py and class_retrieval.py.
  *
  * Stored steps stand column by column, so that several of them are looked at together. Everything is
  * counted from the oldest step of the window, wherever that stands in the buffers: the same steps
@@ -19,6 +19,8 @@
 #define FARTHEST_EXPONENT -40.0
 #define ALIKE 1e-12
 #define SETTLED_STEPS 400
+#define FREQUENCY_VOTES 2.0
+#define BANKS 4
 
 static const double METRICS[N_METRICS] = {0.3, 10.0};
 
@@ -31,6 +33,8 @@ typedef struct {
     double *scores[N_METRICS];  /* of the last proposal [window]; and what makes exponents of them */
     double lowest[N_METRICS], cold[N_METRICS];
     double *terms;              /* 1 / (1 - 0.9^k) [window + SETTLED_STEPS] */
+    double farthest;            /* squared difference of last steps: 1 where they are classes */
+    double *ballots;            /* of classes: scratch [BANKS][classes][BANKS] */
 } Retrieval;
 
 /* D of the step seen last, moved on by what was stored since; n entries */
@@ -58,7 +62,7 @@ typedef struct {
 RA_INLINE void score_some(const Retrieval *s, const Look *look, int i, ivec here, vec *totals,
                            vec *lowest) {
     vec d = loadu(look->delta + i) - all(look->delta_now);
-    d = d * d + all(FADING) * loadu(look->moved + i);
+    d = vmin(d * d, all(s->farthest)) + all(FADING) * loadu(look->moved + i);
     storeu(look->next + i, d);
     if (look->terms) d = d * loadu(look->terms + i);
     vec apart = all(0.0);
@@ -81,8 +85,8 @@ RA_INLINE ivec up_to(int n) {
     return mask;
 }
 
-/* the reads [6] for a situation [1 + n_inputs]; the distances wait in next */
-RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *reads) {
+/* the scores for a situation [1 + n_inputs]; the distances wait in next */
+RA_INLINE Look retrieval_look(Retrieval *s, const double *situation) {
     int n = s->n, start = s->end - n, whole = n & ~(WIDTH - 1);
     int64_t first = s->n_appended - n;
     vec totals[N_METRICS], lowest[N_METRICS];
@@ -97,19 +101,34 @@ RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *
     if (whole < n) score_some(s, &look, whole, rest, totals, lowest);
     s->next_n = n;
     s->next_seen_at = s->n_appended;
+    if (n < FEWEST) return look;
+    for (int m = 0; m < N_METRICS; m++) {
+        double mean = sum(totals[m]) / n;
+        int alike = !(mean > ALIKE);
+        s->lowest[m] = least(lowest[m]);
+        s->cold[m] = alike ? 0.0 : -1.0 / (FIRST_TEMPERATURE * mean);
+    }
+    return look;
+}
+
+/* some weights of the warmest read of a metric */
+RA_INLINE vec retrieval_weights(const Retrieval *s, int m, int i) {
+    vec z = (load(s->scores[m] + i) - all(s->lowest[m])) * all(s->cold[m]);
+    return vexp(vmax(z, all(FARTHEST_EXPONENT)));
+}
+
+/* the reads [6] for a situation [1 + n_inputs] */
+RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *reads) {
+    Look look = retrieval_look(s, situation);
+    int n = s->n, whole = n & ~(WIDTH - 1);
+    ivec rest = up_to(n - whole);
     for (int r = 0; r < N_RETRIEVED; r++) reads[r] = 0.0;
     if (n < FEWEST) return;
     for (int m = 0; m < N_METRICS; m++) {
-        double mean = sum(totals[m]) / n, low = least(lowest[m]);
         vec weight[N_TEMPERATURES], read[N_TEMPERATURES];
         for (int k = 0; k < N_TEMPERATURES; k++) weight[k] = read[k] = all(0.0);
-        int alike = !(mean > ALIKE);
-        double cold = alike ? 0.0 : -1.0 / (FIRST_TEMPERATURE * mean);
-        s->lowest[m] = low;
-        s->cold[m] = cold;
         for (int i = 0; i < n; i += WIDTH) {
-            vec z = (load(s->scores[m] + i) - all(low)) * all(cold);
-            vec e = vexp(vmax(z, all(FARTHEST_EXPONENT)));
+            vec e = retrieval_weights(s, m, i);
             vec r = loadu(look.residual + i);
             if (i == whole) {
                 e = choose(rest, e, all(0.0));
@@ -126,6 +145,61 @@ RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *
     }
 }
 
+/* add some weights of every temperature to the sums of their classes */
+RA_INLINE void retrieval_count(Retrieval *s, int n_classes, vec classes, const vec *weights) {
+    for (int i = 0; i < WIDTH; i++) {
+        /* neighbours are of one class often: sums of their own need not wait for each other */
+        double *of_class = s->ballots + ((i % BANKS) * n_classes + (int)classes[i]) * BANKS;
+        for (int k = 0; k < N_TEMPERATURES; k++) of_class[k] += weights[k][i];
+    }
+}
+
+/* the probabilities of the classes [6][n_classes] for a situation [1 + n_inputs] */
+RA_INLINE void retrieval_vote(Retrieval *s, const double *situation, const double *frequencies,
+                              int n_classes, double *votes) {
+    Look look = retrieval_look(s, situation);
+    int n = s->n, whole = n & ~(WIDTH - 1);
+    ivec rest = up_to(n - whole);
+    if (n < FEWEST) {
+        for (int r = 0; r < N_RETRIEVED; r++)
+            memcpy(votes + r * n_classes, frequencies, n_classes * sizeof(double));
+        return;
+    }
+    for (int m = 0; m < N_METRICS; m++) {
+        vec weight[N_TEMPERATURES], square[N_TEMPERATURES], second[N_TEMPERATURES];
+        for (int k = 0; k < N_TEMPERATURES; k++) weight[k] = square[k] = second[k] = all(0.0);
+        if (n_classes > 2) memset(s->ballots, 0, BANKS * n_classes * BANKS * sizeof(double));
+        for (int i = 0; i < n; i += WIDTH) {
+            vec e[N_TEMPERATURES], label = loadu(look.residual + i);
+            e[0] = retrieval_weights(s, m, i);
+            if (i == whole) {
+                e[0] = choose(rest, e[0], all(0.0));
+                label = choose(rest, label, all(0.0));
+            }
+            for (int k = 0; k < N_TEMPERATURES; k++) {
+                if (k) e[k] = e[k - 1] * e[k - 1], e[k] = e[k] * e[k];
+                weight[k] += e[k];
+                square[k] += e[k] * e[k];
+                second[k] += e[k] * label;
+            }
+            if (n_classes > 2) retrieval_count(s, n_classes, label, e);
+        }
+        for (int k = 0; k < N_TEMPERATURES; k++) {
+            double *p = votes + (m * N_TEMPERATURES + k) * n_classes, total = sum(weight[k]);
+            double per_sum = total / sum(square[k]), scale = 1.0 / (total * per_sum + FREQUENCY_VOTES);
+            for (int c = 0; c < n_classes; c++) {
+                double of_class = 0.0;
+                if (n_classes == 2)
+                    of_class = c ? sum(second[k]) : dmax(total - sum(second[k]), 0.0);
+                else
+                    for (int b = 0; b < BANKS; b++)
+                        of_class += s->ballots[(b * n_classes + c) * BANKS + k];
+                p[c] = (of_class * per_sum + FREQUENCY_VOTES * frequencies[c]) * scale;
+            }
+        }
+    }
+}
+
 RA_INLINE void retrieval_commit(Retrieval *s) {
     double *old = s->distance;
     memset(s->next, 0, (s->window - s->next_n) * sizeof(double));
@@ -134,8 +208,8 @@ RA_INLINE void retrieval_commit(Retrieval *s) {
     s->seen_at = s->next_seen_at;
 }
 
-/* store a situation with its label in units of the readout */
-static void retrieval_learn(Retrieval *s, const double *situation, int n_inputs, double residual) {
+/* store a situation with its label */
+static void retrieval_learn(Retrieval *s, const double *situation, int n_inputs, double label) {
     if (s->end == 2 * s->window) {
         int keep = s->n < s->window - 1 ? s->n : s->window - 1, from = s->end - keep;
         size_t size = keep * sizeof(double);
@@ -156,7 +230,7 @@ static void retrieval_learn(Retrieval *s, const double *situation, int n_inputs,
     }
     s->norm[s->end] = length;
     s->delta[s->end] = situation[0];
-    s->residual[s->end] = clip(residual, RESIDUAL_LIMIT);
+    s->residual[s->end] = label;
     if (n_inputs > s->width) s->width = n_inputs;
     s->end++;
     if (s->n < s->window) s->n++;

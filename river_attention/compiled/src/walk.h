@@ -1,10 +1,11 @@
-/* The walk of a step: the twin of core/features.py and core/regression.py, with the pool of experts
- * of readout/regression.py. What a step is made of stands in one evidence, laid out as core/step.py
- * says. */
+/* The walk of a step: the twin of core/features.py, core/regression.py and core/classification.py,
+ * with the pool of experts of readout/regression.py. What a step is made of stands in one evidence,
+ * laid out as core/step.py says. */
 #ifndef RA_WALK_H
 #define RA_WALK_H
 
 #include "bank.h"
+#include "classes.h"
 #include "errors.h"
 #include "heads.h"
 #include "retrieval.h"
@@ -39,15 +40,19 @@ typedef struct {
     int long_part, situation, retrieved, last, mean, anchor, prediction, answers, size;
     int unit, error_size;
     int *visible; /* columns of the token for heads and bank; NULL for all */
+    int *shown;   /* columns of the inputs for retrieval and the long part; NULL for all */
+    int n_shown, moves, n_before;
+    double *before, *shown_inputs; /* inputs of the long part in the last step, and now [n_shown] */
     int has_retrieval, has_heads, has_bank;
     int at_retrieval, at_heads, at_bank; /* columns of their reads */
     Moments moments;
     Retrieval retrieval;
     Heads heads;
     Bank bank;
-    Target target;
+    Target target; /* of classes only the lags, and the last class as the delta */
     Errors errors;
     Pool pool;
+    ClassPool classes;
     double *evidence, *raw /* reads, then values */, *token, *delta, *present;
     int complete;
 } Walk;
@@ -64,6 +69,7 @@ typedef struct {
     void (*join)(Walk *, double y);
     void (*learn)(Walk *, double y, double w);  /* train, commit, join */
     void (*reopen)(Walk *);
+    void (*learn_class)(Walk *, int y, double w); /* train, commit */
     double (*rls_says)(const RLS *);
     void (*rls_learns)(RLS *, double y, double w);
 } Kernels;

@@ -19,9 +19,8 @@ WHEELS := $(VENV)/wheels
 INSTALLED := $(VENV)/.installed
 
 PYTEST := $(PY) -m pytest -n $(WORKERS) --doctest-modules --pyargs river_attention tests
-# What runs in C where that was built, once more on NumPy.
-ON_NUMPY := RIVER_ATTENTION_BACKEND=numpy $(PY) -m pytest -q -n $(WORKERS) tests/core \
-	tests/estimators/test_time_step_contract.py tests/test_reference_predictions.py tests/test_state.py
+# What runs in C where that was built, once more on NumPy: what tells the two apart first.
+ON_NUMPY := RIVER_ATTENTION_BACKEND=numpy $(PY) -m pytest -q -n $(WORKERS)
 
 # Two pips must not change one environment at the same time.
 .NOTPARALLEL:
@@ -36,10 +35,11 @@ demo: $(INSTALLED) $(VENV)/.with-plot  ## progressive validation beside river's 
 
 test: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the tests and doctests, without the slow ones
 	$(PYTEST)
-	$(ON_NUMPY)
+	$(ON_NUMPY) tests/core tests/test_reference_predictions.py tests/estimators/test_time_step_contract.py
 
-test-all: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the slow tests too
+test-all: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the slow tests too, and all tests on NumPy
 	$(PYTEST) -m "not spark"
+	$(ON_NUMPY) tests
 
 test-spark: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-spark  ## the tests on Spark, which needs a Java runtime
 	@java -version >/dev/null 2>&1 || "$$JAVA_HOME/bin/java" -version >/dev/null 2>&1 || { \

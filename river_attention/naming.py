@@ -172,6 +172,8 @@ def to_text(name: Hashable) -> str:
     >>> from_text(to_text(("a", 1)))
     ('a', 1)
     """
+    if type(name) is str and name.isascii():  # most are, and there is nothing to try
+        return json.dumps(name)
     try:
         text = json.dumps(_plain(name), separators=(",", ":"), allow_nan=False)
         back = from_text(text)

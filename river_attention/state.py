@@ -31,8 +31,10 @@ class StateError(ValueError):
 
 
 @functools.lru_cache(maxsize=64)
-def _lower(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return np.tril_indices(n)
+def _lower(n: int) -> NDArray[np.intp]:
+    """Where the lower triangle of a matrix [n, n] in column order is, row by row."""
+    rows, columns = np.tril_indices(n)
+    return n * columns + rows
 
 
 class Writer:
@@ -67,7 +69,7 @@ class Writer:
 
     def triangle(self, name: str, value: NDArray[np.float64], n: int) -> Any:
         """A symmetric matrix [n, n] of which the lower triangle counts."""
-        self.state[self._prefix + name] = value[_lower(n)]
+        self.state[self._prefix + name] = value.T.reshape(-1)[_lower(n)]
         return value
 
     def number(self, name: str, value: Any, low: float = -math.inf, finite: bool = True) -> Any:
@@ -152,8 +154,9 @@ class Reader(Writer):
     def triangle(self, name: str, value: NDArray[np.float64], n: int) -> Any:
         """The matrix in column order, zeros above the diagonal, which must not be negative."""
         packed = self.array(name, np.zeros(0), n * (n + 1) // 2)
-        matrix = np.zeros((n, n), order="F")
-        matrix[_lower(n)] = packed
+        entries = np.zeros(n * n)
+        entries[_lower(n)] = packed
+        matrix = entries.reshape(n, n).T
         self.check(bool((matrix.diagonal() >= 0.0).all()), f"{name} has a negative diagonal")
         return matrix
 
@@ -192,7 +195,7 @@ class Reader(Writer):
 
     def child(self, name: str, part: Part, *arguments: Any) -> Part:
         """A copy of the part that knows what the dict says."""
-        part = copy.copy(part)
+        part = _shallow(part)
         part.transfer(self.below(name), *arguments)
         return part
 
@@ -211,6 +214,16 @@ class Reader(Writer):
         unknown = self.state.keys() - self._used
         if unknown:
             raise StateError(f"the state has an unknown entry {min(map(repr, unknown))}")
+
+
+def _shallow(part: Part) -> Part:
+    """``copy.copy``, without its detour for what has nothing to say about how it is copied."""
+    kind: Any = type(part)
+    if kind.__getstate__ is not object.__getstate__ or not hasattr(part, "__dict__"):
+        return copy.copy(part)
+    fresh: Part = kind.__new__(kind)
+    fresh.__dict__.update(part.__dict__)
+    return fresh
 
 
 def _kind(value: Any) -> str:

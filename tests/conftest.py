@@ -5,7 +5,12 @@ from __future__ import annotations
 import functools
 import io
 import math
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -222,3 +227,50 @@ def learned(recursions):
 def numpy_only(monkeypatch):
     """Models made in this test run on NumPy: for tests that look over the shoulder of its code."""
     monkeypatch.setattr(backend, "_core", None)
+
+
+NURSERY = """
+import os
+import sys
+
+import river_attention.keyed
+
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        exec(sys.argv[1], {"path": sys.argv[2]})
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+"""
+
+
+@pytest.fixture
+def killed():
+    """Run a script, which has its ``path``, and kill it shortly after it printed a line, n times.
+
+    Yields the path after every kill. One process imports the package and forks all the others,
+    since an import takes longer than all the rest.
+    """
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+
+    def run(script, path, n):
+        rng = np.random.default_rng(0)
+        command = [sys.executable, "-c", NURSERY, script, str(path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        with subprocess.Popen(command, **pipes) as nursery:
+            for _ in range(n):
+                print(file=nursery.stdin)
+                # the process id and the first empty line come in any order
+                first = sorted(nursery.stdout.readline().strip() for _ in range(2))
+                while not first[-1]:
+                    first.append(nursery.stdout.readline().strip())
+                time.sleep(float(rng.uniform(0.0, 0.05)))
+                os.kill(int(first[-1]), signal.SIGKILL)
+                while nursery.stdout.readline().strip() != "gone":
+                    pass
+                yield path
+            nursery.stdin.close()
+
+    return run

@@ -452,28 +452,15 @@ def test_a_file_is_replaced_as_a_whole(tmp_path, stream, train):
 
 
 @pytest.mark.slow
-def test_killed_while_saving_the_file_is_the_old_or_the_new_one(tmp_path):
-    path = tmp_path / "model.bin"
+def test_killed_while_saving_the_file_is_the_old_or_the_new_one(tmp_path, killed):
     script = (
-        "import sys\n"
         "from river_attention import RLSRegressor\n"
         "model, t = RLSRegressor(), 0\n"
         "while True:\n"
         "    t += 1; model.learn_one({f'x{i}': float(i * t % 7) for i in range(60)}, float(t))\n"
-        "    model.save(sys.argv[1]); print(flush=True)\n"
+        "    model.save(path); print(flush=True)\n"
     )
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True
-        )
-        writer.stdout.readline()
-        try:
-            writer.wait(float(rng.uniform(0.0, 0.05)))
-        except subprocess.TimeoutExpired:
-            writer.kill()
-        writer.wait()
-        writer.stdout.close()
+    for path in killed(script, tmp_path / "model.bin", 200):
         assert load(path).rls_.n_updates >= 1
 
 

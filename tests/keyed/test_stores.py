@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 
-import numpy as np
 import pytest
 
 from river_attention.keyed import FolderStore, SqliteStore
@@ -65,9 +62,8 @@ def test_a_store_on_a_disk_is_not_copied(store, copied):
 
 
 WRITES = """
-import sys
 from river_attention.keyed import {kind}
-store, t = {kind}(sys.argv[1]), 0
+store, t = {kind}(path), 0
 while True:
     t += 1
     for key in (b"a", b"b", b"c"):
@@ -79,22 +75,8 @@ while True:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [SqliteStore, FolderStore])
-def test_killed_while_writing_every_item_is_the_old_or_the_new_one(tmp_path, kind):
-    script = WRITES.format(kind=kind.__name__)
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "store")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        writer.stdout.readline()
-        try:
-            writer.wait(float(rng.uniform(0.0, 0.05)))
-        except subprocess.TimeoutExpired:
-            writer.kill()
-        writer.wait()
-        writer.stdout.close()
+def test_killed_while_writing_every_item_is_the_old_or_the_new_one(tmp_path, kind, killed):
+    for _ in killed(WRITES.format(kind=kind.__name__), tmp_path / "store", 200):
         store = kind(tmp_path / "store")
         items = {key: set(value.split()) for key, value in store.items()}
         assert items.keys() == {b"a", b"b", b"c"}

@@ -69,15 +69,16 @@ RA_INLINE void rls_gain(const RLS *s, const double *phi, double *g) {
     }
 }
 
-/* P = (P - h h') * inflation */
-RA_INLINE void rls_downdate(RLS *s, const double *h, double inflation) {
+/* P = (P - sign h h') * inflation */
+RA_INLINE void rls_downdate(RLS *s, const double *h, double sign, double inflation) {
     int n = s->size / LANES;
     double *block = s->P;
     vec factor = all(inflation);
     for (int bj = 0; bj < n; bj++) {
         const double *x = h + bj * LANES;
-        vec x0 = all(x[0]), x1 = all(x[1]), x2 = all(x[2]), x3 = all(x[3]);
-        vec x4 = all(x[4]), x5 = all(x[5]), x6 = all(x[6]), x7 = all(x[7]);
+        vec x0 = all(sign * x[0]), x1 = all(sign * x[1]), x2 = all(sign * x[2]);
+        vec x3 = all(sign * x[3]), x4 = all(sign * x[4]), x5 = all(sign * x[5]);
+        vec x6 = all(sign * x[6]), x7 = all(sign * x[7]);
         for (int bi = bj; bi < n; bi++, block += BLOCK) {
             vec rows = load(h + bi * LANES);
 #define COLUMN(c) store(block + c * LANES, (load(block + c * LANES) - rows * x##c) * factor);
@@ -139,13 +140,14 @@ static void rls_leak(RLS *s) {
         s->next_leak = k + 1;
         rls_column(s, k, s->g);
         double c = 1.0 / (slack * s->prior[k] + s->g[k]);
-        double root = sqrt(c);
+        /* rounding can have made an entry of the diagonal negative */
+        double root = sqrt(fabs(c));
         for (int t = 0; t < s->m; t++) {
             double *w = s->w + t * s->size, move = c * w[k];
             for (int j = 0; j < s->size; j++) w[j] -= move * s->g[j];
         }
         for (int j = 0; j < s->size; j++) s->h[j] = root * s->g[j];
-        rls_downdate(s, s->h, 1.0);
+        rls_downdate(s, s->h, c < 0.0 ? -1.0 : 1.0, 1.0);
     }
 }
 
@@ -214,9 +216,9 @@ RA_INLINE void rls_correct(RLS *s, const double *errors, double omega) {
     double inflation = forgets ? 1.0 / s->forgetting : 1.0;
     if (observed && s->growth * inflation <= COVARIANCE_LIMIT) {
         s->growth *= inflation;
-        rls_downdate(s, s->h, inflation);
+        rls_downdate(s, s->h, 1.0, inflation);
     } else {
-        if (observed) rls_downdate(s, s->h, 1.0);
+        if (observed) rls_downdate(s, s->h, 1.0, 1.0);
         if (forgets && rls_may_inflate(s, inflation)) rls_scale(s, inflation);
     }
     s->n_updates++;

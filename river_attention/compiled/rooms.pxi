@@ -184,11 +184,10 @@ cdef RLS *read_rls(object part, Arena arena) except NULL:
     s.w, s.prior, s.phi = arena.take(s.m * s.size), arena.take(p), arena.take(p)
     s.g, s.h = arena.take(p), arena.take(p)
     s.P = arena.take(rls_blocks(s.size) * LANES * LANES)
-    if part._weights.ndim == 1:
-        read(part._weights, s.w, p)
-    else:
+    cdef const double[:, :] weights = part._weights.reshape(p, s.m)
+    for j in range(p):
         for i in range(s.m):
-            read(np.ascontiguousarray(part._weights[:, i]), s.w + i * s.size, p)
+            s.w[i * s.size + j] = weights[j, i]
     read(part.prior, s.prior, p)
     cdef const double[::1, :] P
     if p:
@@ -204,11 +203,12 @@ cdef int write_rls(object part, const RLS *s) except -1:
     part._growth, part.n_updates, part.n_resets_ = s.growth, s.n_updates, s.n_resets
     part._next_leak = s.next_leak
     part.scale.n, part.scale.fast, part.scale.slow = s.scale.n, s.scale.fast, s.scale.slow
-    if part._weights.ndim == 1:
-        part._weights = write(s.w, p)
-    else:
-        columns = [write(s.w + i * s.size, p) for i in range(s.m)]
-        part._weights = np.ascontiguousarray(np.stack(columns, axis=1))
+    moved = np.empty((p, s.m))
+    cdef double[:, ::1] weights = moved
+    for j in range(p):
+        for i in range(s.m):
+            weights[j, i] = s.w[i * s.size + j]
+    part._weights = moved.reshape(part._weights.shape)
     covariance = np.zeros((p, p), order="F")
     cdef double[::1, :] P
     if p:

@@ -309,6 +309,20 @@ def test_the_classes_of_the_transformer_agree(window):
     assert_alike(compiled, reference, 1e-9)
 
 
+def test_a_variance_that_rounding_made_negative_does_not_become_nan():
+    # the leak takes a root of it
+    model = StreamingAttentionClassifier(forgetting_factor=0.5, delta=1e6, window=30)
+    rng = np.random.default_rng(1)
+    for t, (x, y) in enumerate(stream(700)):
+        if t % 50 == 1:
+            x = {name: None if value is None else 1e6 * value for name, value in x.items()}
+        model.learn_one(x, bool(rng.integers(2)) if t % 2 else y > 0.0, (1.0, 0.0, 3.0, 1e7)[t % 4])
+        assert not any(math.isnan(p) for p in model.predict_proba_one(x).values())
+    assert model._twin.is_holding
+    arrays = [value for value in model.get_state().values() if isinstance(value, np.ndarray)]
+    assert all(np.isfinite(array).all() for array in arrays)
+
+
 @pytest.mark.parametrize("delay", [0, 3])
 def test_late_labels_agree(delay):
     compiled, reference = pair(advance_on="predict", window=50)

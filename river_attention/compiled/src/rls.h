@@ -79,14 +79,14 @@ RA_INLINE void rls_gain(const RLS *s, const double *phi, double *g) {
     }
 }
 
-/* P = (P - h h') * inflation */
-RA_INLINE void rls_downdate(RLS *s, const double *h, double inflation) {
+/* P = (P - sign h h') * inflation */
+RA_INLINE void rls_downdate(RLS *s, const double *h, double sign, double inflation) {
     int n = s->size / LANES;
     double *block = s->P;
     vec factor = all(inflation);
     for (int bj = 0; bj < n; bj++) {
         vec times[LANES];
-        for (int c = 0; c < LANES; c++) times[c] = all(h[bj * LANES + c]);
+        for (int c = 0; c < LANES; c++) times[c] = all(sign * h[bj * LANES + c]);
         for (int i = bj * LANES; i < s->size; i += LANES, block += BLOCK)
             for (int r = 0; r < LANES; r += WIDTH) {
                 vec rows = load(h + i + r);
@@ -151,13 +151,14 @@ static void rls_leak(RLS *s) {
         s->next_leak = k + 1;
         rls_column(s, k, s->g);
         double c = 1.0 / (slack * s->prior[k] + s->g[k]);
-        double root = sqrt(c);
+        /* rounding can have made an entry of the diagonal negative */
+        double root = sqrt(fabs(c));
         for (int t = 0; t < s->m; t++) {
             double *w = s->w + t * s->size, move = c * w[k];
             for (int j = 0; j < s->size; j++) w[j] -= move * s->g[j];
         }
         for (int j = 0; j < s->size; j++) s->h[j] = root * s->g[j];
-        rls_downdate(s, s->h, 1.0);
+        rls_downdate(s, s->h, c < 0.0 ? -1.0 : 1.0, 1.0);
     }
 }
 
@@ -226,9 +227,9 @@ RA_INLINE void rls_correct(RLS *s, const double *errors, double omega) {
     double inflation = forgets ? 1.0 / s->forgetting : 1.0;
     if (observed && s->growth * inflation <= COVARIANCE_LIMIT) {
         s->growth *= inflation;
-        rls_downdate(s, s->h, inflation);
+        rls_downdate(s, s->h, 1.0, inflation);
     } else {
-        if (observed) rls_downdate(s, s->h, 1.0);
+        if (observed) rls_downdate(s, s->h, 1.0, 1.0);
         if (forgets && rls_may_inflate(s, inflation)) rls_scale(s, inflation);
     }
     s->n_updates++;

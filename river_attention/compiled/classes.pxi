@@ -70,8 +70,8 @@ cdef class Classification(Walker):
         read(readout.mean_losses, pool.mean_losses, n)
         read(counts._counts, pool.counts, K)
         read(counts._pairs, pool.pairs, 17 * K)
-        read(counts.frequencies, pool.frequencies, K)
-        read(counts.log_frequencies, pool.log_frequencies, K)
+        # derived on either side: C and NumPy round a logarithm, and what is saved has none
+        counts_refresh(pool)
         for i, (_, part, learner) in enumerate(readout.experts):
             expert = &pool.experts[i]
             place = layout[part]
@@ -106,8 +106,7 @@ cdef class Classification(Walker):
         readout._n_losses = pool.n_losses
         counts._counts = write(pool.counts, K)
         counts._pairs = write(pool.pairs, 17 * K).reshape(17, K)
-        counts.frequencies = write(pool.frequencies, K)
-        counts.log_frequencies = write(pool.log_frequencies, K)
+        counts._refresh()
         for i in range(pool.n - 1):
             if pool.experts[i].rls != NULL:
                 write_rls(readout.experts[i].learner.rls, pool.experts[i].rls)

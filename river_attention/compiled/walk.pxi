@@ -173,6 +173,7 @@ cdef extern from "src/walk.h" nogil:
         double (*rls_says)(const RLS *)
         void (*rls_learns)(RLS *, double y, double w)
     void errors_begin(CErrors *)
+    void counts_refresh(ClassPool *)
     double rls_get(const RLS *, int i, int j)
     void rls_set(RLS *, int i, int j, double value)
     size_t rls_blocks(int size)

@@ -43,7 +43,12 @@ from river import base, conf, drift, dummy, stats, time_series
 from river.datasets import synth
 
 from river_attention import RLSRegressor, StreamingAttentionRegressor
-from river_attention._baselines import LastTarget, OneStepForecast, baseline_models
+from river_attention._baselines import (
+    FAST_SETTINGS,
+    LastTarget,
+    OneStepForecast,
+    baseline_models,
+)
 from river_attention._progress import ProgressBar
 from river_attention.core import MemoryFeatures, Step
 from river_attention.demo import load_streams
@@ -57,14 +62,6 @@ Stream = list[tuple[dict[Any, Any], float]]
 
 OURS = "StreamingAttentionRegressor"
 REFERENCE = "persistence"
-FAST: dict[str, Any] = {
-    "mode": "gla",
-    "memory": 0,
-    "window": 0,
-    "n_lags": 0,
-    "long_lags": 0,
-    "readout": "rls",
-}
 
 
 class Model(NamedTuple):
@@ -165,7 +162,7 @@ def compared() -> dict[str, Model]:
         "RLSRegressor": Model(_rls),
         OURS: ours(),
         f'{OURS}, readout="rls"': ours(readout="rls"),
-        f"{OURS}, fast settings": ours(**FAST),
+        f"{OURS}, fast settings": ours(**FAST_SETTINGS),
     }
 
 

@@ -24,19 +24,12 @@ from typing import Any
 import numpy as np
 
 from river_attention import RLSRegressor, StreamingAttentionRegressor
+from river_attention._baselines import FAST_SETTINGS
 
-FAST: dict[str, Any] = {
-    "mode": "gla",
-    "memory": 0,
-    "window": 0,
-    "n_lags": 0,
-    "long_lags": 0,
-    "readout": "rls",
-}
 MODELS: dict[str, Any] = {
     "RLSRegressor": RLSRegressor,
     "StreamingAttentionRegressor, fast settings": lambda **kw: StreamingAttentionRegressor(
-        **FAST, **kw
+        **FAST_SETTINGS, **kw
     ),
 }
 STREAMS = ((100_000, 0.0), (100_000, 1.0), (100_000, 1.3), (1_000, 1.5), (1_000, 1.0))

@@ -46,26 +46,19 @@ from river_attention import (
     StreamingAttentionRegressor,
     from_bytes,
 )
+from river_attention._baselines import FAST_SETTINGS
 from river_attention._progress import ProgressBar
 from river_attention.demo import load_streams
 from river_attention.keyed import FolderStore, KeyedModel, SqliteStore, step
 
 Rows = list[tuple[dict[Any, Any], Any]]
 
-FAST: dict[str, Any] = {
-    "mode": "gla",
-    "memory": 0,
-    "window": 0,
-    "n_lags": 0,
-    "long_lags": 0,
-    "readout": "rls",
-}
 MODELS: dict[str, Callable[[], Any]] = {
     "default": StreamingAttentionRegressor,
     "`window=100`": lambda: StreamingAttentionRegressor(window=100),
     '`readout="rls"`': lambda: StreamingAttentionRegressor(readout="rls"),
     '`readout="rls", window=0`': lambda: StreamingAttentionRegressor(readout="rls", window=0),
-    "fast settings": lambda: StreamingAttentionRegressor(**FAST),
+    "fast settings": lambda: StreamingAttentionRegressor(**FAST_SETTINGS),
     "`RLSRegressor()`": RLSRegressor,
     "`StreamingAttentionClassifier()`, 3 classes": StreamingAttentionClassifier,
     "`StreamingAttentionForecaster()`": StreamingAttentionForecaster,
@@ -249,7 +242,7 @@ def dict_of_models(rows: Rows, models: dict[Any, Any]) -> None:
         rest = dict(x)
         key = rest.pop("key")
         if key not in models:
-            models[key] = StreamingAttentionRegressor(**FAST)
+            models[key] = StreamingAttentionRegressor(**FAST_SETTINGS)
         models[key].predict_one(rest)
         models[key].learn_one(rest, y)
 
@@ -268,14 +261,14 @@ def steps(rows: Rows, states: dict[Any, bytes]) -> None:
         rest = dict(x)
         blocks.setdefault(rest.pop("key"), []).append((rest, y))
     for key, block in blocks.items():
-        states[key], _ = step(states.get(key), block, StreamingAttentionRegressor(**FAST))
+        states[key], _ = step(states.get(key), block, StreamingAttentionRegressor(**FAST_SETTINGS))
 
 
 def measure_keyed(n_rows: int, n_keys: int) -> dict[str, float]:
     """Rows per second: every way sees the same rows, first half to make the models."""
     rows = keyed_rows(2 * n_rows, n_keys)
     few = max(n_keys // 10, 1)
-    fast = StreamingAttentionRegressor(**FAST)
+    fast = StreamingAttentionRegressor(**FAST_SETTINGS)
     rates: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         models: dict[Any, Any] = {}
@@ -337,7 +330,7 @@ def spark_rate(rows: Rows, folder: Path) -> float:
     try:
         stream = spark.readStream.schema(spark.read.parquet(str(given)).schema)
         stream = stream.option("maxFilesPerTrigger", 1).parquet(str(given))
-        fast = StreamingAttentionRegressor(**FAST)
+        fast = StreamingAttentionRegressor(**FAST_SETTINGS)
         query = (
             predict_learn(stream, fast, key="key", time="time", target="y")
             .writeStream.format("parquet")

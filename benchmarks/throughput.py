@@ -47,13 +47,11 @@ from river_attention import (
     StreamingAttentionRegressor,
     backend,
 )
+from river_attention._baselines import FAST_SETTINGS
 from river_attention._progress import ProgressBar
 from river_attention.modes import NAMED, DeltaProduct
 
 HEADS_ONLY: dict[str, Any] = {"memory": 0, "window": 0, "long_lags": 0, "readout": "rls"}
-
-FAST: dict[str, Any] = {"mode": "gla", "n_lags": 0, **HEADS_ONLY}
-"""The fast settings: the memory alone, one RLS behind it."""
 
 REFERENCE = "river StandardScaler | LinearRegression"
 BARE = "river LinearRegression"
@@ -68,7 +66,7 @@ def our_models() -> dict[str, Model]:
     """Return our own models by name."""
     return {
         "StreamingAttentionRegressor()": StreamingAttentionRegressor(),
-        "fast settings": StreamingAttentionRegressor(**FAST),
+        "fast settings": StreamingAttentionRegressor(**FAST_SETTINGS),
         "RLSRegressor()": RLSRegressor(),
         'StreamingAttentionRegressor(readout="rls")': StreamingAttentionRegressor(readout="rls"),
         "StreamingAttentionRegressor(window=0)": StreamingAttentionRegressor(window=0),
@@ -209,7 +207,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if getattr(arguments, name) < 1:
             parser.error(f"--{name}={getattr(arguments, name)}: must be at least 1")
     if arguments.steps_only:
-        model = StreamingAttentionRegressor(**(FAST if arguments.steps_only == "fast" else {}))
+        model = StreamingAttentionRegressor(
+            **(FAST_SETTINGS if arguments.steps_only == "fast" else {})
+        )
         rows = random_rows(np.random.default_rng(0), 100, arguments.features)
         for _ in range(arguments.steps // 100):
             step_through(model, rows)

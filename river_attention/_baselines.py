@@ -14,7 +14,17 @@ from typing import Any, cast
 
 from river import base, forest, linear_model, preprocessing, time_series
 
-__all__ = ["LastTarget", "OneStepForecast", "Persistence", "baseline_models"]
+__all__ = ["FAST_SETTINGS", "LastTarget", "OneStepForecast", "Persistence", "baseline_models"]
+
+FAST_SETTINGS: dict[str, Any] = {
+    "mode": "gla",
+    "memory": 0,
+    "window": 0,
+    "n_lags": 0,
+    "long_lags": 0,
+    "readout": "rls",
+}
+"""Our regressor at its cheapest: heads and one recursive least squares."""
 
 LAST_TARGET = "y[t-1]"
 

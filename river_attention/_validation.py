@@ -10,6 +10,8 @@ import numbers
 import operator
 from typing import Any
 
+import numpy as np
+
 LIMIT = 1e150
 """Finite numbers beyond ±LIMIT are clipped there: their squares still fit in a float64."""
 
@@ -22,6 +24,23 @@ LARGEST_ARRAY = 10_000_000
 
 MOST_FEATURES = 20_000
 """The most features of a readout, whose cost and memory grow with their square."""
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value is None, or what stands for it in tables."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is absent, NaN or NaT."""
+    if type(value) is float:
+        return value != value
+    if is_absent(value):
+        return True
+    try:
+        return isinstance(value, (numbers.Number, np.generic)) and bool(value != value)
+    except ArithmeticError:  # a signalling NaN
+        return True
 
 
 def check_int(name: str, value: Any, minimum: int) -> int:
@@ -133,7 +152,7 @@ def check_target(y: Any) -> float:
     """
     if type(y) is float:
         number = y
-    elif y is None or type(y).__name__ in ("NAType", "NaTType"):
+    elif is_absent(y):
         number = math.nan
     elif (
         isinstance(y, (str, bytes))

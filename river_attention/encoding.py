@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validation import LIMIT, check_int
+from ._validation import LIMIT, check_int, is_absent
 from .naming import canonical_name
 from .state import Stateful, Writer
 
@@ -41,10 +41,6 @@ _NO_COLUMNS = np.zeros(0, np.intp)
 
 LONGER = 100
 """How many times as long a name that tells nothing counts as unseen."""
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant")
 
 
 def to_number(name: Hashable, value: Any) -> float:
@@ -59,7 +55,7 @@ def to_number(name: Hashable, value: Any) -> float:
         If the value is not a number or bool.
     """
     if type(value) is not float:
-        if _is_missing(value):
+        if is_absent(value):
             return math.nan
         if isinstance(value, np.ndarray) and value.ndim == 0:
             value = value.item()
@@ -137,7 +133,7 @@ def _indicator(name: Hashable, value: Any) -> str | None:
         value = value.item()
     if isinstance(value, np.generic) and not isinstance(value, (np.datetime64, np.timedelta64)):
         value = value.item()
-    if _is_missing(value) or (isinstance(value, np.datetime64) and np.isnat(value)):
+    if is_absent(value) or (isinstance(value, np.datetime64) and np.isnat(value)):
         return None
     if isinstance(value, float):
         if not math.isfinite(value):

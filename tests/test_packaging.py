@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -82,3 +84,33 @@ def test_every_module_of_the_source_tree_is_installed_and_no_other():
         return {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
 
     assert modules(INSTALLED) == modules(SOURCE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="the source tree is not beside the tests")
+def test_without_a_compiler_the_package_installs_and_runs_on_numpy(tmp_path):
+    tree, target = tmp_path / "tree", tmp_path / "installed"
+    shutil.copytree(SOURCE, tree / "river_attention", ignore=shutil.ignore_patterns("*.so"))
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "LICENSE", "README.md"):
+        shutil.copy(PROJECT / name, tree)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target)]
+    hidden = {**os.environ, "CC": "/nonexistent/cc", "CXX": "/nonexistent/c++"}
+    subprocess.run([*pip, str(tree)], env=hidden, check=True)
+    assert not [*target.rglob("*.so"), *target.rglob("*.pyd")]
+    script = (
+        "import river_attention as ra\n"
+        "assert not ra.backend.is_compiled()\n"
+        "model = ra.StreamingAttentionRegressor()\n"
+        "for t in range(50):\n"
+        "    model.predict_one({'a': t % 3}), model.learn_one({'a': t % 3}, t % 5)\n"
+        "print(ra.__file__)\n"
+        "ra.show_versions()\n"
+    )
+    found = {**os.environ, "PYTHONPATH": str(target)}
+    found.pop("RIVER_ATTENTION_BACKEND", None)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env=found, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(str(target))
+    assert "NumPy" in done.stdout

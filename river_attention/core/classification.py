@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._validation import is_absent
 from ..encoding import Encoded
 from ..layers import ClassRetrieval
 from ..naming import LABEL_LAG
@@ -47,7 +48,7 @@ def check_label(y: Any) -> Hashable:
         If ``y`` is not hashable.
     """
     remedy = "call advance_one(x) to let time pass without a label"
-    missing = y is None or type(y).__name__ in ("NAType", "NaTType")
+    missing = is_absent(y)
     if not missing and isinstance(y, (numbers.Number, np.generic)):
         try:
             missing = bool(y != y) or abs(y) == math.inf  # type: ignore[arg-type]

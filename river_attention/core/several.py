@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_target
+from .._validation import check_target, is_missing
 from ..encoding import Encoded
 from ..layers import Memory
 from ..layers.retrieval import READS, Proposal
@@ -33,18 +33,6 @@ from .step import Evidence, Layout, Step, Transition
 from .targets import Targets
 
 Array = NDArray[np.float64]
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether there is no number: None, NaN, or what stands for them in tables."""
-    if type(value) is float:
-        return value != value
-    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
-        return True
-    try:
-        return isinstance(value, (numbers.Number, np.generic)) and bool(value != value)
-    except ArithmeticError:  # a signalling NaN
-        return True
 
 
 def check_targets(y: Any) -> dict[Hashable, float]:
@@ -63,7 +51,7 @@ def check_targets(y: Any) -> dict[Hashable, float]:
         )
     checked: dict[Hashable, float] = {}
     for name, value in y.items():
-        if _is_missing(value):
+        if is_missing(value):
             continue
         try:
             checked[name] = check_target(value)

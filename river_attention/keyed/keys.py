@@ -18,16 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from .._validation import is_missing
 from ..naming import plain_number, to_text
 
 Key = Hashable | tuple[Hashable, ...] | Callable[[dict[Any, Any]], Hashable]
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a key or label is not there: None, NaN, ``pd.NA`` or ``pd.NaT``."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, numbers.Number) and bool(value != value)
 
 
 def split(x: Mapping[Any, Any], key: Key) -> tuple[Hashable, dict[Any, Any]]:

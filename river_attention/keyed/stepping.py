@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._validation import is_missing
 from ..files import from_bytes
 from ..state import StateError
-from .keys import is_missing
 
 Row = tuple[Mapping[Any, Any], Any]
 

@@ -48,7 +48,7 @@ def test_sizes_are_those_of_the_models(state, monkeypatch):
 def test_every_way_sees_the_same_models(state):
     rows = state.keyed_rows(200, 5)
     models, states = {}, {}
-    keyed = state.KeyedModel(state.StreamingAttentionRegressor(**state.FAST), "key", 2, {})
+    keyed = state.KeyedModel(state.StreamingAttentionRegressor(**state.FAST_SETTINGS), "key", 2, {})
     state.dict_of_models(rows, models)
     state.keyed_by_row(rows, keyed)
     state.steps(rows, states)

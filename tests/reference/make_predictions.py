@@ -23,8 +23,10 @@ from river_attention import (
     RLSRegressor,
     StreamingAttentionClassifier,
     StreamingAttentionForecaster,
+    StreamingAttentionMultiRegressor,
     StreamingAttentionRegressor,
 )
+from river_attention._baselines import FAST_SETTINGS
 
 FILE = Path(__file__).with_name("predictions.npz")
 N_ROWS = 300
@@ -91,6 +93,18 @@ def regress_late(rows: Rows, delay: int, **params: Any) -> Iterator[float]:
             model.learn_one({"unheard of": 1.0}, y)
 
 
+def regress_several(rows: Rows, **params: Any) -> Iterator[float]:
+    """Predictions of a target, its change and one that comes now and then, test then train."""
+    model, last = StreamingAttentionMultiRegressor(**params), 0.0
+    for t, (x, y) in enumerate(rows):
+        yield from model.predict_one(x).values()
+        targets = {"y": y, "change": y - last}
+        if t >= 30 and t % 3:
+            targets["rare"] = y + last
+        model.learn_one(x, targets)
+        last = y
+
+
 def classify(rows: Rows, delay: int = 0, **params: Any) -> Iterator[float]:
     """Probabilities of the classes seen so far, test then train."""
     model, waiting = StreamingAttentionClassifier(**params), deque()
@@ -133,14 +147,7 @@ CLASSES = ("Phishing", "ImageSegments", "Bananas")
 REGRESSORS: dict[str, dict[str, Any]] = {
     "mixture": {},
     "rls": {"readout": "rls"},
-    "fast": {
-        "mode": "gla",
-        "memory": 0,
-        "window": 0,
-        "n_lags": 0,
-        "long_lags": 0,
-        "readout": "rls",
-    },
+    "fast": FAST_SETTINGS,
     "small": {
         "mode": None,
         "memory": 3,
@@ -155,6 +162,10 @@ REGRESSORS: dict[str, dict[str, Any]] = {
 LATE: dict[str, dict[str, Any]] = {
     "mixture": {"delay": 7},
     "rls": {"delay": 1, "readout": "rls"},
+}
+SEVERAL: dict[str, dict[str, Any]] = {
+    "default": {},
+    "rls": {"readout": "rls", "mode": "gla", "n_lags": 2},
 }
 CLASSIFIERS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -183,11 +194,8 @@ CASES: dict[str, Case] = {
     f"{run.__name__} {label} {name}": _case(run, name, params)
     for run, settings, names in (
         (regress, REGRESSORS, REGRESSION),
-        (
-            regress_late,
-            {"mixture": {"delay": 7}, "rls": {"delay": 1, "readout": "rls"}},
-            REGRESSION,
-        ),
+        (regress_late, LATE, REGRESSION),
+        (regress_several, SEVERAL, REGRESSION),
         (classify, CLASSIFIERS, CLASSES),
         (forecast, FORECASTERS, REGRESSION[:3]),
         (transform, TRANSFORMERS, REGRESSION),

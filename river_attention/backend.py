@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import scipy
 
+from .functional import recurrence
+
 VARIABLE = "RIVER_ATTENTION_BACKEND"
 
 _CHOICE = os.environ.get(VARIABLE, "")
@@ -46,6 +48,8 @@ def start() -> None:
             ) from error
         if not isinstance(error, ModuleNotFoundError):
             warnings.warn(f"running on NumPy: {error}", RuntimeWarning, stacklevel=2)
+        return
+    recurrence.use(_core.scan)
 
 
 def twin_of(task: Any) -> Any:

@@ -28,6 +28,7 @@ from ..core.linear import LinearTask
 from ..core.regression import Regression as NumpyRegression
 from ..core.target import PRIORS, Target as NumpyTarget
 from ..encoding import Encoder
+from ..functional import recurrence
 from ..layers import (
     ClassRetrieval, MemoryBank, MultiHeadLinearAttention, Retrieval as NumpyRetrieval,
 )
@@ -37,6 +38,7 @@ from ..modes import (
     GLA, HGRN2, KDA, LRU, MLSTM, RWKV, RWKV7, DeltaNet, DeltaProduct, GatedDeltaNet, Hawk,
     LinearAttention, LogLinear, RetNet,
 )
+from ..modes._base import Mode, ReadingMode
 from ..moments import FORGETTING_RATE, ForgettingRate, RunningMoments
 from ..readout import ErrorQuantiles
 from ..readout.class_counts import ClassCounts
@@ -132,6 +134,7 @@ include "rooms.pxi"
 include "walker.pxi"
 include "regression.pxi"
 include "classes.pxi"
+include "scan.pxi"
 
 
 cdef class LeastSquares(Walker):

@@ -157,6 +157,20 @@ cdef extern from "src/walk.h" nogil:
         double *delta
         double *present
         int complete
+    ctypedef struct Tokens:
+        int step, before
+        int64_t n_steps, n_tokens
+        int n_heads, d_key, d_value, n_sub, n_levels
+        int64_t decay_time, decay_head, decay_key
+        const void *decay
+        const void *k
+        const void *v
+        const void *q
+        const void *r
+        const void *b
+        const void *extra
+        double eps, largest_exponent
+    int SCAN_LINEAR, SCAN_BONUS, SCAN_DIAGONAL, SCAN_NORMALIZED, SCAN_MLSTM, SCAN_LOG_LINEAR
     ctypedef struct Kernels:
         void (*propose)(Walk *)
         void (*finish)(Walk *)
@@ -172,6 +186,8 @@ cdef extern from "src/walk.h" nogil:
         void (*learn_class)(Walk *, int y, double w)
         double (*rls_says)(const RLS *)
         void (*rls_learns)(RLS *, double y, double w)
+        void (*scan_double)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
+        void (*scan_float)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
     void errors_begin(CErrors *)
     void counts_refresh(ClassPool *)
     double rls_get(const RLS *, int i, int j)

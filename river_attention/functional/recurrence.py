@@ -35,9 +35,19 @@ _LARGEST_EXPONENT = {np.dtype(np.float64): 709.0, np.dtype(np.float32): 88.0}
 
 Step = Callable[..., tuple[Any, Array]]
 
+_compiled: Callable[[Step, Any, tuple[Array, ...]], tuple[Array, Any] | None] | None = None
+
+
+def use(compiled: Callable[[Step, Any, tuple[Array, ...]], tuple[Array, Any] | None]) -> None:
+    """Let a compiled loop run the steps that it knows; it says None to others."""
+    global _compiled
+    _compiled = compiled
+
 
 def scan(step: Step, state: Any, *tokens: Array) -> tuple[Array, Any]:
     """Apply ``step`` to every token in turn: the only loop over time.
+
+    The steps of this module run in C where the core is there.
 
     Parameters
     ----------
@@ -52,6 +62,12 @@ def scan(step: Step, state: Any, *tokens: Array) -> tuple[Array, Any]:
     -------
     The reads [T, ...] and the state after the last token.
     """
+    found = None if _compiled is None else _compiled(step, state, tokens)
+    return _scan(step, state, *tokens) if found is None else found
+
+
+def _scan(step: Step, state: Any, *tokens: Array) -> tuple[Array, Any]:
+    """The same one by one, for any step."""
     reads = []
     for token in zip(*tokens, strict=True):
         state, read = step(state, *token)

@@ -2,6 +2,18 @@
  * names the table. */
 #include "walk.h"
 
+#define REAL double
+#define REAL_NAME(name) name##_double
+#define REAL_EXP exp
+#include "scan.h"
+#undef REAL
+#undef REAL_NAME
+#undef REAL_EXP
+#define REAL float
+#define REAL_NAME(name) name##_float
+#define REAL_EXP expf
+#include "scan.h"
+
 /* evidence and raw reads from the values that stand in raw already; see MemoryFeatures.propose */
 static void propose(Walk *s) {
     int n_reads = s->n_reads, n_inputs = s->n_inputs, n_lags = s->n_lags;
@@ -226,4 +238,5 @@ static void reopen(Walk *s) {
 }
 
 const Kernels RA_TABLE = {propose, finish, value,  spread, residual,    train,    commit,
-                          follow,  join,   learn,  reopen, learn_class, rls_says, rls_learns};
+                          follow,  join,   learn,  reopen, learn_class, rls_says, rls_learns,
+                          scan_double, scan_float};

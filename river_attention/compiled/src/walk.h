@@ -11,6 +11,7 @@
 #include "retrieval.h"
 #include "rls.h"
 #include "target.h"
+#include "tokens.h"
 
 #define INPUT_LIMIT 3.0
 #define READ_LIMIT 5.0
@@ -72,6 +73,8 @@ typedef struct {
     void (*learn_class)(Walk *, int y, double w); /* train, commit */
     double (*rls_says)(const RLS *);
     void (*rls_learns)(RLS *, double y, double w);
+    void (*scan_double)(const Tokens *, void *state, void *out, void *scratch /* [2 d_value + 2] */);
+    void (*scan_float)(const Tokens *, void *state, void *out, void *scratch);
 } Kernels;
 
 extern const Kernels ra_plain, ra_avx2, ra_avx512;

@@ -13,15 +13,21 @@ core = Extension(
     sources=[str(HERE / "_core.pyx"), *(str(path) for path in sorted(HERE.glob("src/*.c")))],
     depends=[str(path) for path in sorted([*HERE.glob("src/*.h"), *HERE.glob("*.pxi")])],
     include_dirs=[str(HERE)],
-    extra_compile_args=["-O3", "-g0", "-fno-math-errno", "-Wno-psabi", "-Wno-unused-function"],
     optional=True,
 )
+
+
+ARGUMENTS = {
+    "unix": ["-O3", "-g0", "-fno-math-errno", "-Wno-psabi", "-Wno-unused-function"],
+    "msvc": ["/O2", "/wd4244", "/wd4267"],
+}
 
 
 class OptionalBuild(build_ext):
     """Goes on where an extension cannot be built: `optional` alone forgives no missing compiler."""
 
     def build_extension(self, ext: Extension) -> None:
+        ext.extra_compile_args = ARGUMENTS.get(self.compiler.compiler_type, ARGUMENTS["unix"])
         try:
             super().build_extension(ext)
         except Exception as error:  # of any compiler, whatever it raises

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from river_attention import StreamingAttentionRegressor, backend, show_versions
 
+KERNELS = Path(__file__).resolve().parents[2] / "river_attention/compiled/src"
 LINE = "import river_attention as ra; ra.show_versions(); print(ra.RLSRegressor())"
 
 
@@ -64,3 +66,13 @@ def test_what_a_twin_does_not_know_is_left_to_numpy():
     assert prediction == model.task_.value(model._step({"a": 1.0}).evidence)
     if backend.is_compiled():
         assert not model._twin.is_holding
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+@pytest.mark.skipif(not KERNELS.is_dir(), reason="the source tree is not beside the tests")
+def test_the_kernels_are_plain_c_where_a_compiler_has_no_vectors_as_types():
+    command = ["cc", "-std=c11", "-pedantic-errors", "-Wall", "-Wextra", "-Wvla", "-Werror"]
+    command += ["-Wno-unused-function", "-DRA_SCALAR", "-fsyntax-only", "isa_plain.c"]
+    done = subprocess.run(command, cwd=KERNELS, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    assert done.returncode == 0

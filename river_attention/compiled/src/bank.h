@@ -39,8 +39,10 @@ RA_INLINE void bank_propose(Bank *s, const double *u, double *reads) {
             storeu(reads + 3 * n + i, gate_im);
         } else {
             for (int k = 0; k < count; k++) {
-                reads[i + k] = re[k], reads[n + i + k] = im[k];
-                reads[2 * n + i + k] = gate_re[k], reads[3 * n + i + k] = gate_im[k];
+                reads[i + k] = LANE(re, k);
+                reads[n + i + k] = LANE(im, k);
+                reads[2 * n + i + k] = LANE(gate_re, k);
+                reads[3 * n + i + k] = LANE(gate_im, k);
             }
         }
     }

@@ -72,8 +72,8 @@ RA_INLINE void moments_divide(Moments *m) {
             ivec tiny = (ivec)(divisor <= all(TINY));
             if (m->some_constant) inverse = choose(tiny, all(0.0), inverse);
             for (int k = 0; k < WIDTH && i + k < m->n; k++) {
-                constant[k] |= tiny[k];
-                near[k] |= divisor[k] <= 2.0 * TINY;
+                LANE(constant, k) |= LANE(tiny, k);
+                LANE(near, k) |= LANE(divisor, k) <= 2.0 * TINY;
             }
         }
         store(m->inverse + i, inverse);
@@ -81,7 +81,7 @@ RA_INLINE void moments_divide(Moments *m) {
     if (check) {
         ivec found = m->some_constant ? constant : near;
         int any = 0;
-        for (int k = 0; k < WIDTH; k++) any |= found[k] != 0;
+        for (int k = 0; k < WIDTH; k++) any |= LANE(found, k) != 0;
         m->some_constant = any;
     }
     for (int i = m->n; i < size; i++) m->inverse[i] = 0.0;

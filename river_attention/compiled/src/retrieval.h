@@ -81,7 +81,7 @@ RA_INLINE void score_some(const Retrieval *s, const Look *look, int i, ivec here
 
 RA_INLINE ivec up_to(int n) {
     ivec mask;
-    for (int k = 0; k < WIDTH; k++) mask[k] = k < n ? -1 : 0;
+    for (int k = 0; k < WIDTH; k++) LANE(mask, k) = k < n ? -1 : 0;
     return mask;
 }
 
@@ -149,8 +149,8 @@ RA_INLINE void retrieval_propose(Retrieval *s, const double *situation, double *
 RA_INLINE void retrieval_count(Retrieval *s, int n_classes, vec classes, const vec *weights) {
     for (int i = 0; i < WIDTH; i++) {
         /* neighbours are of one class often: sums of their own need not wait for each other */
-        double *of_class = s->ballots + ((i % BANKS) * n_classes + (int)classes[i]) * BANKS;
-        for (int k = 0; k < N_TEMPERATURES; k++) of_class[k] += weights[k][i];
+        double *of_class = s->ballots + ((i % BANKS) * n_classes + (int)LANE(classes, i)) * BANKS;
+        for (int k = 0; k < N_TEMPERATURES; k++) of_class[k] += LANE(weights[k], i);
     }
 }
 

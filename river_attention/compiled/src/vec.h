@@ -14,18 +14,36 @@
 
 #define LANES 8
 
-#if defined(RA_AVX512)
+/* one at a time where the compiler has no vectors as types, or is told so */
+#if !defined(__GNUC__) && !defined(RA_SCALAR)
+#define RA_SCALAR
+#endif
+
+#if defined(RA_SCALAR)
+#define WIDTH 1
+#elif defined(RA_AVX512)
 #define WIDTH 8
 #elif defined(RA_AVX2)
 #define WIDTH 4
 #else
 #define WIDTH 2
 #endif
+#if defined(_MSC_VER)
+#define RA_INLINE static __forceinline
+#else
 #define RA_INLINE static inline __attribute__((always_inline))
+#endif
 
+#if WIDTH == 1
+typedef double vec, unaligned_vec;
+typedef int64_t ivec;
+#define LANE(v, i) (v)
+#else
 typedef double vec __attribute__((vector_size(8 * WIDTH), aligned(8 * WIDTH)));
 typedef double unaligned_vec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
 typedef int64_t ivec __attribute__((vector_size(8 * WIDTH), aligned(8 * WIDTH)));
+#define LANE(v, i) ((v)[i])
+#endif
 
 RA_INLINE int padded(int n) { return (n + LANES - 1) & ~(LANES - 1); }
 RA_INLINE double dmin(double a, double b) { return a < b ? a : b; }
@@ -40,16 +58,34 @@ RA_INLINE void storeu(double *p, vec v) { *(unaligned_vec *)p = v; }
 RA_INLINE vec all(double x) { return (vec){x, x, x, x, x, x, x, x}; }
 #elif WIDTH == 4
 RA_INLINE vec all(double x) { return (vec){x, x, x, x}; }
-#else
+#elif WIDTH == 2
 RA_INLINE vec all(double x) { return (vec){x, x}; }
+#else
+RA_INLINE vec all(double x) { return x; }
 #endif
+#if WIDTH == 1
+RA_INLINE vec choose(ivec mask, vec a, vec b) { return mask ? a : b; }
+RA_INLINE ivec bits(vec a) {
+    ivec r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
+RA_INLINE vec from_bits(ivec a) {
+    vec r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
+#else
 RA_INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+RA_INLINE ivec bits(vec a) { return (ivec)a; }
+RA_INLINE vec from_bits(ivec a) { return (vec)a; }
+#endif
 
-#if defined(RA_AVX512)
+#if WIDTH == 8
 RA_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
 RA_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
 RA_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
-#elif defined(RA_AVX2)
+#elif WIDTH == 4
 RA_INLINE vec vmin(vec a, vec b) { return (vec)_mm256_min_pd((__m256d)a, (__m256d)b); }
 RA_INLINE vec vmax(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
 RA_INLINE vec vsqrt(vec a) { return (vec)_mm256_sqrt_pd((__m256d)a); }
@@ -59,7 +95,7 @@ RA_INLINE vec vmin(vec a, vec b) { return choose((ivec)(a < b), a, b); }
 RA_INLINE vec vmax(vec a, vec b) { return choose((ivec)(a > b), a, b); }
 RA_INLINE vec vsqrt(vec a) {
     vec r;
-    for (int i = 0; i < WIDTH; i++) r[i] = sqrt(a[i]);
+    for (int i = 0; i < WIDTH; i++) LANE(r, i) = sqrt(LANE(a, i));
     return r;
 }
 #endif
@@ -71,12 +107,14 @@ RA_INLINE double sum(vec v) {
 }
 #elif WIDTH == 4
 RA_INLINE double sum(vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
-#else
+#elif WIDTH == 2
 RA_INLINE double sum(vec v) { return v[0] + v[1]; }
+#else
+RA_INLINE double sum(vec v) { return v; }
 #endif
 RA_INLINE double least(vec v) {
-    double smallest = v[0];
-    for (int i = 1; i < WIDTH; i++) smallest = dmin(v[i], smallest);
+    double smallest = LANE(v, 0);
+    for (int i = 1; i < WIDTH; i++) smallest = dmin(LANE(v, i), smallest);
     return smallest;
 }
 
@@ -101,10 +139,10 @@ RA_INLINE vec vexp(vec x) {
     p = p * r + all(1.0);
     p = p * r + all(1.0);
     /* n stands in the low bits of the shifted number: move it to the exponent */
-    return (vec)((ivec)p + ((ivec)shifted << 52));
+    return from_bits(bits(p) + (bits(shifted) << 52));
 }
 RA_INLINE vec vsigmoid(vec x) { return all(1.0) / (all(1.0) + vexp(-vclip(x, 700.0))); }
-RA_INLINE double exp1(double x) { return vexp(all(x))[0]; }
+RA_INLINE double exp1(double x) { return LANE(vexp(all(x)), 0); }
 
 /* the sums of as many vectors as columns of P are taken at a time */
 #if WIDTH == 8

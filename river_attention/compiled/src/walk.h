@@ -81,7 +81,7 @@ extern const Kernels ra_plain, ra_avx2, ra_avx512;
 
 /* the table for the processor that runs this */
 static const Kernels *best_kernels(void) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(RA_SCALAR)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
@@ -93,7 +93,7 @@ static const Kernels *best_kernels(void) {
 
 static const char *instructions(void) {
     const Kernels *best = best_kernels();
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(RA_SCALAR)
     if (best == &ra_avx512) return "AVX-512";
     if (best == &ra_avx2) return "AVX2";
 #endif

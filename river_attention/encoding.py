@@ -37,6 +37,8 @@ from .naming import canonical_name
 from .state import Stateful, Writer
 
 _QUICK = frozenset({float, int, bool, np.float64, np.bool_})
+_STRINGS = frozenset({str})
+_FLOATS = frozenset({float})
 _NO_COLUMNS = np.zeros(0, np.intp)
 
 LONGER = 100
@@ -342,6 +344,11 @@ class Encoder(Stateful):
 
     def clean(self, x: Any, known: Container[Hashable] = ()) -> dict[Hashable, float]:
         """See :func:`clean`; the result may be encoded in the place of ``x``."""
+        if type(x) is dict and not self.categorical and _STRINGS.issuperset(map(type, x)):
+            values = x.values()
+            # numbers of which none is missing or wants a limit, under names that need no check
+            if _FLOATS.issuperset(map(type, values)) and math.hypot(*values) <= LIMIT:
+                return x.copy()
         return clean(x, known, self.categorical)
 
     def encode(self, x: Mapping[Hashable, Any]) -> Encoded:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from river_attention import calendar_features
-from river_attention.encoding import Encoder
+from river_attention.encoding import Encoder, clean
 from river_attention.naming import canonical_name, generator
 
 # --- the same in every process
@@ -348,3 +348,26 @@ def test_a_model_told_the_time_equals_one_told_its_features(
         learn(told, x, y)
         learn(prepared, calendar_features(x), y)
     assert fingerprint(told) == fingerprint(prepared)
+
+
+@pytest.mark.parametrize("categorical", [None, ("a",)])
+@pytest.mark.parametrize(
+    "x",
+    [
+        {},
+        {"a": 1.5, "b": -2.0},
+        {"a": 1.5, "b": math.nan},
+        {"a": 1e200, "b": 1.0},
+        {"a": -math.inf},
+        {"a": 3},
+        {1: 2.0, "a": 1.0},
+        {"a": None, "b": 1.0},
+    ],
+    ids=repr,
+)
+def test_an_encoder_cleans_as_the_function_does_whatever_way_it_takes(x, categorical):
+    before = dict(x)
+    cleaned = Encoder(categorical=categorical).clean(x)
+    assert repr(cleaned) == repr(clean(x, categorical=categorical or ()))
+    assert cleaned is not x
+    assert repr(x) == repr(before)

@@ -419,7 +419,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
         """The features that are known, checked; what is missing is absent."""
-        known = {} if x is None else self.regressor_.features_.encoder.clean(x)
+        # by way of what tells names only: asking for all features takes the state back from C
+        known = {} if x is None else self.regressor_._clean(x)
         return {name: value for name, value in known.items() if value == value}
 
     def _score(self, sizes: Array) -> None:

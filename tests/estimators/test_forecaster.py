@@ -459,3 +459,13 @@ def test_far_horizons_are_scored_less_often():
     assert near.n_scored_ == (80 - 24 + 1) - 2
     # every third origin; the first has no scale
     assert far.n_scored_ == math.ceil((80 - 49 + 1) / 3) - 1
+
+
+def test_learning_leaves_the_state_in_the_compiled_core():
+    model = learned(StreamingAttentionForecaster(**SMALL), noisy(30))
+    if model.regressor_._twin is None:
+        pytest.skip("runs on NumPy")
+    for x, y in noisy(10, seed=1):
+        model.learn_one(y, x)
+        assert model.regressor_._twin.is_holding
+        assert model.behind_._twin.is_holding

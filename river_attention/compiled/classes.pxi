@@ -8,7 +8,8 @@ cdef class Classification(Walker):
     """The twin of :class:`river_attention.core.Classification`.
 
     Past labels stand where those of a regression do: as the lags of the target, and the last class
-    as its last step. Labels that come late are left to NumPy.
+    as its last step. A label that is new, or comes for a step of before some class or input was
+    known, is left to NumPy.
     """
 
     cdef list classes
@@ -172,10 +173,10 @@ cdef class Classification(Walker):
         s.target.delta = s.evidence[s.last] = number
         return 0
 
-    cdef list _mixed(self):
-        """The probability of every class in the evidence."""
+    cdef list _mixed(self, const double *evidence):
+        """The probability of every class in an evidence."""
         cdef ClassPool *pool = &self.walk.classes
-        cdef const double *answers = self.walk.evidence + self.walk.answers
+        cdef const double *answers = evidence + self.walk.answers
         cdef int k, i, K = pool.n_classes
         cdef double p
         cdef list mixed = []
@@ -192,7 +193,7 @@ cdef class Classification(Walker):
         if not self.holds and not self._take():
             return None
         self._propose(x)
-        return dict(zip(self.classes, self._mixed()))
+        return dict(zip(self.classes, self._mixed(self.walk.evidence)))
 
     def look(self, x):
         """A copy of the evidence of x, for a task with the shares of now; None: ask NumPy."""
@@ -219,10 +220,8 @@ cdef class Classification(Walker):
         if self.new:
             return False
         # code of the user may fail: it comes first
-        if self.detector is not None and weight > 0.0:
-            mixed = self._mixed()
-            expected = mixed.index(max(mixed))
-            drifted = drift.drifted(self.detector, float(number != expected))
+        if weight > 0.0:
+            drifted = self._drifted(self.walk.evidence, number)
         self._commit_foreign()
         self._count(self.values, self.walk.complete)
         self.dirty, self.remembers = True, False
@@ -234,6 +233,34 @@ cdef class Classification(Walker):
         self._join(number)
         return True
 
-    def train(self, evidence, y, w):
-        """Late labels are left to NumPy: nothing was done."""
-        return False
+    def seen_values(self):
+        """Of the step proposed last: its values, and a copy of its evidence."""
+        return write(self.values, self.walk.n_inputs), write(self.walk.evidence, self.walk.size)
+
+    def train(self, evidence, y, double w):
+        """Learn a label with an evidence of now or earlier; False: nothing was done, ask NumPy."""
+        cdef const double[::1] buffer = evidence
+        cdef bint drifted
+        cdef int number
+        if not self.holds and not self._take():
+            return False
+        found = self.numbers.get(y)
+        # evidence grows with every class and every input
+        if found is None or buffer.shape[0] != self.walk.size:
+            return False
+        number = found
+        drifted = w > 0.0 and self._drifted(&buffer[0], number)
+        self.dirty, self.remembers = True, False
+        self.changes += 1
+        self.kernels.train_class(&self.walk, &buffer[0], number, w)
+        if drifted:
+            self.task.n_drifts += 1
+            self.kernels.reopen(&self.walk)
+        self._join(number)
+        return True
+
+    cdef bint _drifted(self, const double *evidence, int number) except -1:
+        if self.detector is None:
+            return False
+        mixed = self._mixed(evidence)
+        return drift.drifted(self.detector, float(number != mixed.index(max(mixed))))

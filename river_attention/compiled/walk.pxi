@@ -183,6 +183,7 @@ cdef extern from "src/walk.h" nogil:
         void (*join)(Walk *, double y)
         void (*learn)(Walk *, double y, double w)
         void (*reopen)(Walk *)
+        void (*train_class)(Walk *, const double *evidence, int y, double w)
         void (*learn_class)(Walk *, int y, double w)
         double (*rls_says)(const RLS *)
         void (*rls_learns)(RLS *, double y, double w)

@@ -331,10 +331,9 @@ class LabelledStream(Stream, Blocks):
         values, buffer = self._twin.seen_values()
         complete = not np.isnan(values).any()
         waits_under = self._key(Encoded(values, complete, {}, self._twin.named), key)
-        features = self._names()
-        layout = features.layout(self._task.readout.n_answers)
+        evidence = self._evidence(buffer)
         self._twin.advance(x)
-        self._pending.add(waits_under, Evidence(buffer, layout, features.encoder.n_evicted))
+        self._pending.add(waits_under, evidence)
 
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
         if self.advance_on == "learn":
@@ -353,13 +352,22 @@ class LabelledStream(Stream, Blocks):
 
     def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Evidence:
         """What waits for the label of x; if nothing does, what x would be now."""
-        evidence: Evidence | None = self._pending.pop(self._key(self._encode(x), key))
+        features = self._names()
+        # what a task adds to x is no part of what x means
+        evidence: Evidence | None = self._pending.pop(self._key(features.encoder.encode(x), key))
         if evidence is not None:
-            self._names().refresh(evidence)
-        else:
-            evidence = self._step(x).evidence
-            self.n_unmatched_ += 1
+            features.refresh(evidence)
+            return evidence
+        seen = None if self._twin is None else self._twin.look(x)
+        evidence = self._step(x).evidence if seen is None else self._evidence(seen)
+        self.n_unmatched_ += 1
         return evidence
+
+    def _evidence(self, buffer: NDArray[np.float64]) -> Evidence:
+        """What the twin saw, as an evidence of now."""
+        features = self._names()
+        layout = features.layout(self._task.readout.n_answers)
+        return Evidence(buffer, layout, features.encoder.n_evicted)
 
     def _commit(self, step: Step) -> None:
         self.task_.commit(step)

@@ -240,16 +240,17 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             What ``learn_one`` will find the step by; with ``advance_on="predict"`` only, where
             every call is a step.
         """
-        probabilities: dict[Any, float] | None = self._twin_says(x)
-        if probabilities is None:
-            probabilities = self._see(x, key, self._task.value)
+        said = self._twin_says(x)
+        if said is not None and (self.advance_on == "learn" or not self._twin.new):
+            if self.advance_on == "predict":
+                self._see_compiled(x, key)
+            return said
+        probabilities: dict[Any, float] = self._see(x, key, self._task.value)
         return probabilities
 
     def _twin_says(self, x: Mapping[Any, Any]) -> dict[Any, float] | None:
         """The probabilities of the compiled twin, if there is one that can say."""
-        if self._twin is None or self.advance_on == "predict":
-            return None
-        said: dict[Any, float] | None = self._twin.probabilities(x)
+        said: dict[Any, float] | None = None if self._twin is None else self._twin.probabilities(x)
         return said
 
     def predict_one(  # type: ignore[override]

@@ -7,6 +7,7 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from river_attention import (
     StreamingAttentionRegressor,
     backend,
 )
+from river_attention.core import Classification
 from river_attention.modes import (
     GLA,
     HGRN2,
@@ -253,18 +255,84 @@ def test_features_beyond_the_budget_leave_alike():
     assert_alike(compiled, reference, 1e-9)
 
 
-def test_late_labels_of_classes_agree():
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("delay", [0, 3])
+def test_late_labels_of_classes_agree(n_classes, delay):
     compiled, reference = pair_of_classifiers(advance_on="predict", window=50)
-    for model in (compiled, reference):
-        waiting = []
-        for t, (x, label) in enumerate(classes(150, 5)):
-            model.predict_one(x, key=t)
-            waiting.append((t, x, label))
-            if len(waiting) > 3:
-                seen, x, label = waiting.pop(0)
-                model.learn_one(x, label, key=seen)
+    waiting = []
+    for t, (x, label) in enumerate(classes(300, n_classes)):
+        ours, theirs = compiled.predict_proba_one(x, key=t), reference.predict_proba_one(x, key=t)
+        assert list(ours) == list(theirs)
+        assert ours == pytest.approx(theirs, abs=1e-10)
+        waiting.append((t, x, label))
+        if len(waiting) > delay:
+            seen, x, label = waiting.pop(0)
+            for model in (compiled, reference):
+                model.learn_one(x, label, (1.0, 0.5, 0.0, 2.5)[t % 4], key=seen)
     assert compiled.n_unmatched_ == 0
+    assert compiled._twin.is_holding
     assert_alike(compiled, reference, 1e-9)
+
+
+def test_whatever_happens_to_late_labels_of_classes_agrees():
+    # new classes and inputs while steps wait, names that leave, labels nobody waits for, and rest
+    models = pair_of_classifiers(
+        advance_on="predict",
+        window=50,
+        max_features=6,
+        drift_detector=drift.PageHinkley(min_instances=10, threshold=5.0),
+    )
+    for model in models:
+        waiting = []
+        for t, (x, label) in enumerate(classes(400, 5)):
+            if t % 40 > 30:
+                x |= {f"new {t // 40}": float(t % 7)}
+            if t % 50 == 40:
+                label = f"late {t // 50}"
+            model.predict_one(x)
+            model.predict_proba_many(pd.DataFrame([x]))
+            if t % 9:
+                waiting.append((x, label))
+            if t == 250:
+                model.reset_state()
+            if t % 60 == 20:
+                model.learn_one({**x, "d": 77.5}, label)
+            if len(waiting) > 4:
+                model.learn_one(*waiting.pop(0))
+    compiled, reference = models
+    assert compiled.n_unmatched_ == reference.n_unmatched_ > 6
+    assert compiled.n_pending_ == reference.n_pending_ > 20
+    assert compiled.n_drifts_ == reference.n_drifts_ > 0
+    assert compiled.n_evicted_ == reference.n_evicted_ > 0
+    x = next(iter(classes(1, 5, seed=3)))[0]
+    for ours, theirs in zip(*(probabilities_now(model, x) for model in models), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
+    assert compiled._twin.is_holding
+    for model in models:  # no part of a file
+        model._whole().detector = None
+    assert_alike(compiled, reference, 1e-9)
+
+
+def probabilities_now(model, x):
+    """Of one row, which is no step, and of one that is."""
+    frame = model.predict_proba_many(pd.DataFrame([x]))
+    return [frame.iloc[0].to_dict(), model.predict_proba_one(x)]
+
+
+def test_late_labels_of_classes_stay_in_c():
+    model = StreamingAttentionClassifier(advance_on="predict", window=50)
+    rows = list(classes(200, 2))
+    for x, label in rows[:50]:
+        model.predict_one(x)
+        model.learn_one(x, label)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classification, "propose", None)
+        patch.setattr(Classification, "train", None)
+        for t, (x, label) in enumerate(rows[50:]):
+            if t % 9:
+                model.predict_one(x)
+            model.learn_one(x, label)
+    assert model.n_unmatched_ > 10
 
 
 def test_a_pickled_classifier_continues_on_the_other():

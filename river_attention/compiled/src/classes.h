@@ -191,6 +191,13 @@ RA_INLINE void pool_learn(ClassPool *s, RLS *rls, int y, double w) {
     rls_correct(rls, &error, w * omega);
 }
 
+/* answers that were made earlier are the last ones again; what the pool makes of them it makes now */
+RA_INLINE void classes_recall(ClassPool *s, const double *rows) {
+    int K = s->n_classes, n_rows = s->n_votes + s->n - 1;
+    for (int i = 0; i < n_rows * K; i++) s->logs[i] = log(rows[i]);
+    pool_answer(s, s->experts[s->n - 1].rls);
+}
+
 /* learn a class with the answers made last */
 RA_INLINE void classes_train(ClassPool *s, const double *evidence, const double *rows, int last,
                              int y, double w) {

@@ -213,11 +213,16 @@ static void learn(Walk *s, double y, double w) {
     join(s, y);
 }
 
-static void learn_class(Walk *s, int y, double w) {
-    const double *evidence = s->evidence;
-    classes_train(&s->classes, evidence, evidence + s->answers, (int)evidence[s->last], y, w);
+static void train_class(Walk *s, const double *evidence, int y, double w) {
+    const double *rows = evidence + s->answers;
+    if (evidence != s->evidence) classes_recall(&s->classes, rows);
+    classes_train(&s->classes, evidence, rows, (int)evidence[s->last], y, w);
     if (w > 0.0 && s->has_retrieval)
         retrieval_learn(&s->retrieval, evidence + s->situation, s->n_shown, y);
+}
+
+static void learn_class(Walk *s, int y, double w) {
+    train_class(s, s->evidence, y, w);
     commit(s);
 }
 
@@ -238,5 +243,5 @@ static void reopen(Walk *s) {
 }
 
 const Kernels RA_TABLE = {propose, finish, value,  spread, residual,    train,    commit,
-                          follow,  join,   learn,  reopen, learn_class, rls_says, rls_learns,
-                          scan_double, scan_float};
+                          follow,  join,   learn,  reopen, train_class, learn_class,
+                          rls_says, rls_learns, scan_double, scan_float};

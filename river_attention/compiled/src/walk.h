@@ -70,6 +70,7 @@ typedef struct {
     void (*join)(Walk *, double y);
     void (*learn)(Walk *, double y, double w);  /* train, commit, join */
     void (*reopen)(Walk *);
+    void (*train_class)(Walk *, const double *evidence, int y, double w);
     void (*learn_class)(Walk *, int y, double w); /* train, commit */
     double (*rls_says)(const RLS *);
     void (*rls_learns)(RLS *, double y, double w);

@@ -156,6 +156,7 @@ class ProgressiveSearch(BaseEstimator):
                     halve_at = next(halvings, math.inf)
                 if alive:
                     report.tell(n_read, len(alive), best_of(alive, bigger))
+                del block  # never two of them at a time
         if not n_read and alive:
             raise ValueError("the stream is empty: nothing to choose by")
         self._conclude([done[index] for index in sorted(done)], bigger)

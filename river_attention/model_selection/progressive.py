@@ -108,8 +108,10 @@ class Candidate:
 def takes_blocks(model: Any, metric: Any) -> bool:
     """Whether a model has the prediction of every row of a block that it learns, as metrics want.
 
-    Models of this package do; probabilities are asked for row by row.
+    Models of this package do; probabilities and several targets are asked for row by row.
     """
+    if isinstance(model, base.MultiTargetRegressor):
+        return False
     if isinstance(model, base.Classifier) and not metric.requires_labels:
         return False
     method = getattr(model, "predict_learn_many", None)

@@ -53,3 +53,27 @@ def test_a_search_survives_the_death_of_a_worker(tmp_path):
     found, _ = _scores(Mortal(), GRID, n_jobs=2)
     assert mark.exists()
     assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_dask_cluster_of_two_finds_what_one_finds(dies):
+    distributed = pytest.importorskip("distributed")
+    rows = ROWS * 30
+    search = ProgressiveGridSearch(linear_model.PARegressor(), GRID, progress=False)
+    expected = search.fit(rows).cv_results_["mean_test_score"].tolist()
+    size = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**size) as cluster, distributed.Client(cluster) as client:
+        pids = list(client.run(os.getpid).values())
+
+        def stream():
+            for i, row in enumerate(rows):
+                # between two blocks, while the worker may still be told of the next
+                if dies and i == 10_000:
+                    os.kill(pids[0], signal.SIGKILL)
+                yield row
+
+        with joblib.parallel_config(backend="dask"):
+            found = search.fit(stream()).cv_results_["mean_test_score"].tolist()
+        assert found == expected
+        assert len(set(pids)) == 2

@@ -18,7 +18,7 @@ class ProgressBar:
     Parameters
     ----------
     total
-        Number of units of work.
+        Number of units of work; None if that is not known: then the label alone is shown.
     stream
         Where to draw; by default `sys.stderr` as it is at the time.
     quiet
@@ -33,8 +33,10 @@ class ProgressBar:
     first model
     """
 
-    def __init__(self, total: int, stream: TextIO | None = None, quiet: bool = False) -> None:
-        self.total = max(total, 1)
+    def __init__(
+        self, total: int | None, stream: TextIO | None = None, quiet: bool = False
+    ) -> None:
+        self.total = None if total is None else max(total, 1)
         self.stream = sys.stderr if stream is None else stream
         self.quiet = quiet
         self._done = 0
@@ -57,9 +59,11 @@ class ProgressBar:
             self._draw()
 
     def _draw(self) -> None:
-        share = min(self._done / self.total, 1.0)
-        bar = "#" * round(share * _WIDTH)
-        line = f"[{bar:.<{_WIDTH}}] {share:4.0%}  {self._label}"
+        line = self._label
+        if self.total is not None:
+            share = min(self._done / self.total, 1.0)
+            bar = "#" * round(share * _WIDTH)
+            line = f"[{bar:.<{_WIDTH}}] {share:4.0%}  {line}"
         # Most steps change nothing that can be seen; the terminal is slower than the models.
         if line != self._drawn and not self.quiet:
             self.stream.write(f"\r{line:<{len(self._drawn)}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ def requirement_name(requirement: str) -> str:
     return match[0].lower()
 
 
+@functools.cache
 def modules_after(statement: str) -> set[str]:
     script = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run(
@@ -51,7 +53,8 @@ def test_metadata_names_licence_and_python():
     found = installed_metadata()
     assert found["License-Expression"] == "BSD-3-Clause"
     assert found["Requires-Python"] == ">=3.11"
-    assert set(found.get_all("Provides-Extra")) == {"test", "plot", "docs", "dev", "spark"}
+    extras = {"test", "plot", "distributed", "docs", "dev", "spark"}
+    assert set(found.get_all("Provides-Extra")) == extras
 
 
 def test_only_the_package_itself_is_installed():
@@ -65,8 +68,12 @@ def test_type_hints_are_announced():
     assert (INSTALLED / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("module", ["matplotlib", "pandas", "typer", "pyspark", "pyarrow"])
-@pytest.mark.parametrize("package", ["river_attention", "river_attention.keyed"])
+@pytest.mark.parametrize(
+    "module", ["matplotlib", "pandas", "typer", "pyspark", "pyarrow", "distributed"]
+)
+@pytest.mark.parametrize(
+    "package", ["river_attention", "river_attention.keyed", "river_attention.model_selection"]
+)
 def test_import_brings_nothing_optional(package, module):
     # river imports pandas by itself where it finds it; what counts is what is added to that.
     by_river = modules_after("from river import base, compose, linear_model, preprocessing, stats")

@@ -132,6 +132,7 @@ include "rooms.pxi"
 include "walker.pxi"
 include "regression.pxi"
 include "classes.pxi"
+include "spiking.pxi"
 
 
 cdef class LeastSquares(Walker):

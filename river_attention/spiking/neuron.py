@@ -121,14 +121,14 @@ class HybridLinearAttentionNeuron(Stateful, Saved, ConfigMixin):
     Examples
     --------
     >>> neuron = HybridLinearAttentionNeuron(dim=4, window_size=2)
-    >>> [neuron.step(current) for current in (1.0, 0.0, 0.5, 2.0)], neuron.v
-    ([1, 0, 0, 1], 9.625)
+    >>> [neuron.step(current) for current in (0.75, 0.0, 0.0, 1.5)], neuron.v
+    ([1, 0, 0, 1], 5.0625)
 
     Only the events, with the time since the last one:
 
     >>> sparse = HybridLinearAttentionNeuron(dim=4, window_size=2)
-    >>> [sparse.step(1.0), sparse.step(0.5, dt=2.0), sparse.step(2.0)], sparse.v
-    ([1, 0, 1], 9.625)
+    >>> [sparse.step(0.75), sparse.step(1.5, dt=3.0)], sparse.v
+    ([1, 1], 5.0625)
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class HybridLinearAttentionNeuron(Stateful, Saved, ConfigMixin):
         self.threshold = check_number("threshold", threshold)
         self.global_weight = check_number("global_weight", global_weight, at_least=0.0, at_most=1.0)
         self.target_rate = check_rate(target_rate)
-        self.threshold_rate = check_number("threshold_rate", threshold_rate, above=0.0, at_most=1.0)
+        self.threshold_rate = check_number("threshold_rate", threshold_rate, above=0.0, at_most=1e3)
         self._decay = self.lambda_decay**self.dt
         self.reset()
 

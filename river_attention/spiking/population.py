@@ -38,9 +38,6 @@ from .neuron import SMALLEST, check_elapsed, check_rate, n_steps
 
 Array = NDArray[np.float64]
 
-TRACE_DECAY = 0.9
-"""What is left of a spike trace after one step."""
-
 
 Proposal = tuple[Firing | None, Array, Array, int]
 """What a step would make of a state: a copy of it where silence came first, None where the state
@@ -65,8 +62,8 @@ class Population(Drawn):
         Where a potential begins to be a spike.
     global_weight
         Share of the state in the potential; the rest is that of the window.
-    trace_decay
-        ρ in [0, 1): what is left of a trace after one step.
+    trace_steps
+        How many steps a spike is remembered in its trace: ρ = exp(-1/trace_steps).
     target_rate
         Spikes per step that the thresholds see to, in (0, 1); None leaves them alone.
     threshold_rate
@@ -99,7 +96,7 @@ class Population(Drawn):
         lambda_decay: float | None = None,
         threshold: float = 1.0,
         global_weight: float = 0.5,
-        trace_decay: float = TRACE_DECAY,
+        trace_steps: float = 10.0,
         target_rate: float | None = None,
         threshold_rate: float = 0.01,
         n_inputs: int = 0,
@@ -123,9 +120,9 @@ class Population(Drawn):
             self.decays = np.full(self.n_neurons, float(lambda_decay))
         self.threshold = check_number("threshold", threshold)
         self.global_weight = check_number("global_weight", global_weight, at_least=0.0, at_most=1.0)
-        self.trace_decay = check_number("trace_decay", trace_decay, at_least=0.0, below=1.0)
+        self.trace_decay = exp(-1.0 / check_number("trace_steps", trace_steps, above=0.0))
         self.target_rate = check_rate(target_rate)
-        self.threshold_rate = check_number("threshold_rate", threshold_rate, above=0.0, at_most=1.0)
+        self.threshold_rate = check_number("threshold_rate", threshold_rate, above=0.0, at_most=1e3)
         self.seed = seed
         self._places = np.arange(self.n_neurons) * self.dim
         self._begin()

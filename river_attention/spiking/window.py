@@ -37,8 +37,8 @@ class WindowSum:
     Examples
     --------
     >>> window = WindowSum(2)
-    >>> [window.push(value) for value in (1.0, 1e16, 3.0, 4.0)]
-    [1.0, 1e+16, 1e+16, 7.0]
+    >>> [window.push(value) for value in (1.0, 2.0, 4.0, 3.0)]
+    [1.0, 3.0, 6.0, 7.0]
     """
 
     __slots__ = ("at", "head", "size", "tails", "values")

@@ -107,10 +107,13 @@ class SpikeEncoder(
         self.encoder_ = io.child("encoder", self.encoder_)
         n = len(self.encoder_)
         self.moments_ = io.child("moments", self.moments_, n)
-        self._memory = io.array("memory", self._memory, n, finite=False)
+        # a column of which nothing is remembered yet is NaN here, which no state may hold
+        blank = np.isnan(self._memory)
+        memory = io.array("memory", np.where(blank, 0.0, self._memory), n)
+        blank = io.array("blank", blank.astype(np.float64), n, low=0.0)
         self._n_rows = io.integer("n_rows", self._n_rows)
         if io.reading:
-            io.check(not np.isinf(self._memory).any(), "memory holds infinite values")
+            self._memory = np.where(blank > 0.0, np.nan, memory)
             self._canonical = list(map(canonical_name, self.encoder_.names))
 
     @property

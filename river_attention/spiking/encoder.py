@@ -32,7 +32,7 @@ class SpikeEncoder(
     fire more often the larger a value is, "latency" fires once and earlier, "delta" fires when a
     value has changed. Values are standardised online, so nothing has to be scaled before. A feature
     ``name`` becomes ``name_1``, ..., one for every step of a row, or ``name_up`` and ``name_down``;
-    a name that is no string becomes ``(name, "1")`` and so on. It is there from the row after the
+    a name that is no string is shown by its kind, ``int:7_1``. It is there from the row after the
     one that brought it.
 
     ``learn_one`` ends a row and ignores y; ``transform_one`` is pure. In a pipeline a row is
@@ -129,9 +129,11 @@ class SpikeEncoder(
         """The spikes of x if it came next."""
         spikes, _ = self._spikes(self._encode(x))
         shown: dict[Any, float] = {}
-        for name, row in zip(self.encoder_.names, spikes.tolist(), strict=True):
+        names = zip(self.encoder_.names, self._canonical, strict=True)
+        for (name, canonical), row in zip(names, spikes.tolist(), strict=True):
+            text = name if isinstance(name, str) else canonical
             for channel, spike in zip(self._code.channels, row, strict=True):
-                shown[f"{name}_{channel}" if isinstance(name, str) else (name, channel)] = spike
+                shown[f"{text}_{channel}"] = spike
         return shown
 
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:

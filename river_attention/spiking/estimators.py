@@ -59,7 +59,8 @@ class _OnPopulation(Stream):
     @property
     def firing_(self) -> Firing:
         """State of the population: potentials, spikes, traces, thresholds, slots and window."""
-        firing: Firing = self.features_.states[_NAME]
+        # it has no other home, whoever holds the rest of the state
+        firing: Firing = self._names().states[_NAME]
         return firing
 
 

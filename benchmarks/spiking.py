@@ -2,8 +2,8 @@
 
 Test then train on ``WaterFlow`` (mean absolute error) and on a synthetic stream of bursts (share of
 wrong classes): noise in three channels, now and then faster for 30 rows, and the question whether
-it is so now, without past labels. The population fires as often as its target rate says; "none" is the same model
-without a population. CPU time is that of predicting and learning, per row.
+it is so now, without past labels. The population fires as often as its target rate says; "none" is
+the same model without a population. CPU time is that of predicting and learning, per row.
 
     python benchmarks/spiking.py [--rows N] [--raster FILE]
 """

@@ -97,13 +97,14 @@ def raster(path: Path, n_rows: int = 300) -> None:
         model.learn_one(x, y)
         spikes.append(model.firing_.spikes.copy())
     times, neurons = np.nonzero(np.array(spikes[-n_rows:]))
-    axes = Figure(figsize=(9, 3.5), layout="constrained").subplots()
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    axes = figure.subplots()
     axes.plot(times, neurons, "|", color="black", markersize=4)
     inside = np.array([y for _, y in rows[-n_rows:]]) > 0
     axes.fill_between(np.arange(n_rows), -1, 32, where=inside, color="tab:orange", alpha=0.3, lw=0)
     axes.set(xlabel="row", ylabel="neuron", ylim=(-1, 32), title="spikes; bursts are shaded")
     path.parent.mkdir(parents=True, exist_ok=True)
-    axes.figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=80)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,6 +18,13 @@ from .estimators import (
     streaming_attention,
 )
 from .files import FileError, from_bytes, load
+from .spiking import (
+    HybridLinearAttentionNeuron,
+    SpikeEncoder,
+    SpikingAttentionClassifier,
+    SpikingAttentionRegressor,
+    SpikingAttentionTransformer,
+)
 from .state import StateError
 
 __version__ = "0.1.0"
@@ -27,7 +34,12 @@ backend.start()
 __all__ = [
     "AttentionTransformer",
     "FileError",
+    "HybridLinearAttentionNeuron",
     "RLSRegressor",
+    "SpikeEncoder",
+    "SpikingAttentionClassifier",
+    "SpikingAttentionRegressor",
+    "SpikingAttentionTransformer",
     "StateError",
     "StreamingAttentionClassifier",
     "StreamingAttentionForecaster",

@@ -57,6 +57,11 @@ def twin_of(task: Any) -> Any:
     return None if _core is None else _core.twin_of(task)
 
 
+def kernels() -> Any:
+    """The compiled core for code that works on arrays of its own, None if NumPy is to run."""
+    return _core
+
+
 def is_compiled() -> bool:
     """Whether the compiled core runs."""
     return _core is not None

@@ -135,6 +135,7 @@ include "walker.pxi"
 include "regression.pxi"
 include "classes.pxi"
 include "scan.pxi"
+include "spiking.pxi"
 
 
 cdef class LeastSquares(Walker):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from river import base
 
@@ -12,7 +12,7 @@ from ..core import Classification, MemoryFeatures, build_memories
 from ..core.classification import CONTEXT, N_SLOTS, is_lag
 from ..core.drift import Detector
 from ..encoding import Encoded, check_categorical
-from ..layers import ClassRetrieval
+from ..layers import ClassRetrieval, Memory, Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, check_factors, class_experts
@@ -178,9 +178,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         self.drift_detector = drift_detector
         self.seed = seed
         factors = check_factors(forgetting_factor)
-        memories = build_memories(
-            mode, n_heads, d_key, d_value, memory, resolve_seed(seed), window, ClassRetrieval
-        )
+        memories = self._memories(resolve_seed(seed), ClassRetrieval)
         features = MemoryFeatures(
             memories,
             n_long=long_lags,
@@ -190,7 +188,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             max_features=max_features,
             categorical=categorical,
         )
-        sizes = {name: getattr(self, name) for name in SIZES}
+        sizes = {name: getattr(self, name) for name in self._sizes}
         features.check_size(max(N_SLOTS * n_lags, long_lags), sizes)
         rows = class_experts(features.n_reads, factors, self.delta, long_lags)
         n_votes = len(READS) if window else 0
@@ -212,6 +210,20 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             "forgetting_factor": 1.0,
             "delta": 0.5,
         }
+
+    _sizes: ClassVar[tuple[str, ...]] = SIZES
+
+    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
+        return build_memories(
+            self.mode,
+            self.n_heads,
+            self.d_key,
+            self.d_value,
+            self.memory,
+            seed,
+            self.window,
+            retrieval,
+        )
 
     @property
     def _multiclass(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from river import base, proba
 
@@ -11,6 +11,7 @@ from .._validation import check_bool, check_choice, check_int, check_number
 from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target, build_memories
 from ..core.regression import CONTEXT, EXPERTS_CONTEXT
 from ..encoding import check_categorical
+from ..layers import Memory, Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import Mixture, SingleReadout, check_factors, experts
@@ -173,9 +174,7 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
         self.seed = seed
         has_experts = readout == "mixture"
         n_long = long_lags if has_experts else 0
-        memories = build_memories(
-            mode, n_heads, d_key, d_value, memory, resolve_seed(seed), window=window
-        )
+        memories = self._memories(resolve_seed(seed), Retrieval)
         context = CONTEXT + (EXPERTS_CONTEXT if has_experts else ())
         features = MemoryFeatures(
             memories,
@@ -185,7 +184,7 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
             max_features=max_features,
             categorical=categorical,
         )
-        sizes = {name: getattr(self, name) for name in SIZES}
+        sizes = {name: getattr(self, name) for name in self._sizes}
         features.check_size(max(n_lags, n_long), sizes)
         target = Target(prior, max(n_lags, n_long), for_retrieval=window > 0)
         self._begin(
@@ -214,6 +213,20 @@ class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegres
             "delta": 0.1,
             "prior": "zero",
         }
+
+    _sizes: ClassVar[tuple[str, ...]] = SIZES
+
+    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
+        return build_memories(
+            self.mode,
+            self.n_heads,
+            self.d_key,
+            self.d_value,
+            self.memory,
+            seed,
+            self.window,
+            retrieval,
+        )
 
     def _build_readout(self, n_reads: int) -> Mixture | SingleReadout:
         factors = check_factors(self.forgetting_factor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,25 +202,26 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
         """Features, past targets and readout; ask again after the next sample."""
         return self._whole()
 
-    def _memories(self, retrieval: type[Retrieval]) -> dict[str, Memory]:
+    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
         return build_memories(
             self.mode,
             self.n_heads,
             self.d_key,
             self.d_value,
             self.memory,
-            self._seed,
+            seed,
             self.window,
             retrieval,
         )
 
+    _sizes: ClassVar[tuple[str, ...]] = ("n_heads", "d_value", "memory", "n_lags")
+
     def _check_size(self, features: MemoryFeatures, n_lags: int) -> None:
-        sizes = ("n_heads", "d_value", "memory", "n_lags")
-        features.check_size(n_lags, {name: getattr(self, name) for name in sizes})
+        features.check_size(n_lags, {name: getattr(self, name) for name in self._sizes})
 
     def _numbers(self) -> Regression:
         features = MemoryFeatures(
-            self._memories(Retrieval),
+            self._memories(self._seed, Retrieval),
             self.n_lags,
             context=CONTEXT,
             max_features=self.max_features,
@@ -233,7 +234,7 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
 
     def _classes(self) -> Classification:
         features = MemoryFeatures(
-            self._memories(ClassRetrieval),
+            self._memories(self._seed, ClassRetrieval),
             context=CLASS_CONTEXT,
             hidden=is_lag,
             max_features=self.max_features,
@@ -308,10 +309,10 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
             self._show(shown, "lag", shown_group(target.lags))
         start = 0
         for name, memory in features.memories.items():
-            stop = start + memory.n_outputs
-            if self._is_decided or not memory.learns:
-                self._show(shown, name, shown_group(evidence.buffer[start:stop]))
-            start = stop
+            for part, n in getattr(memory, "parts", {name: memory.n_outputs}).items():
+                if self._is_decided or not memory.learns:
+                    self._show(shown, part, shown_group(evidence.buffer[start : start + n]))
+                start += n
         return shown
 
     def _show_classes(

@@ -142,10 +142,11 @@ def apply_rope(
     angles = at[..., None] * angular
     if at.ndim:
         angles = angles[..., None, :]
-    return _rotate(x, np.cos(angles), np.sin(angles), inverse, interleaved)
+    return rotate(x, np.cos(angles), np.sin(angles), inverse, interleaved)
 
 
-def _rotate(x: Array, cos: Array, sin: Array, inverse: bool, interleaved: bool) -> Array:
+def rotate(x: Array, cos: Array, sin: Array, inverse: bool, interleaved: bool) -> Array:
+    """Turn pairs of x by angles whose cosines and sines are given [..., pairs]."""
     n_pairs = cos.shape[-1]
     cos, sin = cos.astype(x.dtype, copy=False), sin.astype(x.dtype, copy=False)
     if inverse:

@@ -35,6 +35,9 @@ class RingKVCache(Ring):
     (2, 3, array([1., 2.]))
     """
 
+    looked: Array | None = None
+    """Weights of the last step, oldest row first, if whoever owns the cache keeps them."""
+
     def __init__(self, capacity: int, fields: Fields) -> None:
         super().__init__(check_int("capacity", capacity, 1), **fields)
 
@@ -225,6 +228,8 @@ class PagedKVCache:
     >>> [part["k"].tolist() for part in cache.segments()], cache.pool.used
     ([[0.0, 1.0], [2.0]], 2)
     """
+
+    looked: Array | None = None
 
     def __init__(self, pool: PagePool, capacity: int | None = None) -> None:
         self.pool = pool

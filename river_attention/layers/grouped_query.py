@@ -75,7 +75,9 @@ class Cached(Layer):
 
     def commit(self, state: Any, proposal: Any) -> Any:
         """The state after the step of a proposal, changed in place."""
-        state.append(**proposal)
+        row, looked = proposal
+        state.append(**row)
+        state.looked = looked
         return state
 
     advance = commit
@@ -345,7 +347,7 @@ class GroupedQueryAttention(Cached):
             read = self.p["Wo"].dot(read)
             if self.bias:
                 read += self.p["bo"]
-        return read, {"k": k, "v": v}
+        return read, ({"k": k, "v": v}, a.reshape(n_q, n + 1))
 
     def attention_weights(self, x: Array, state: Any) -> Array:
         """What the step of x would look at: weights by age [H, n], the step itself first."""

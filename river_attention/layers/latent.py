@@ -222,7 +222,9 @@ class MultiHeadLatentAttention(Cached):
             m += a[:, start:stop] @ part["c"]
             start = stop
         read = np.matmul(V, m[:, :, None]).reshape(-1)
-        return (self.p["Wo"].dot(read) if self.out_proj else read), {"c": c[0], "kr": kr[0]}
+        if self.out_proj:
+            read = self.p["Wo"].dot(read)
+        return read, ({"c": c[0], "kr": kr[0]}, a)
 
     def attention_weights(self, x: Array, state: Any) -> Array:
         """What the step of x would look at: weights by age [H, n], the step itself first."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import base
+from river import base, optim
 
 from .._validation import check_bool, check_choice, check_int, check_number
 from ..core import Classification, MemoryFeatures, Regression, Target
@@ -19,9 +19,10 @@ from ..core.classification import CONTEXT as CLASS_CONTEXT
 from ..core.classification import N_SLOTS, is_lag
 from ..core.drift import Detector
 from ..core.regression import CONTEXT, EXPERTS_CONTEXT
+from ..core.trained import TrainedReadout, TrainedRegression, check_optimizer
 from ..encoding import check_categorical
 from ..layers import Memory, Retrieval
-from ..layers.sequence import SequenceMemory, last_attention
+from ..layers.sequence import SequenceMemory, build_core, last_attention
 from ..readout import ClassMixture, check_factors
 from ..readout.classes import class_experts
 from ._stream import build_detector, resolve_seed
@@ -48,6 +49,9 @@ class _Attending:
     @property
     def attention_weights_(self) -> Array | None:
         """What the last step looked at [H, n], by age, the step itself first; None before any."""
+        if "attention" not in self.features_.memories:
+            trained: Array | None = self.task_.readout.looked  # type: ignore[attr-defined]
+            return trained
         memory: Any = self.features_.memories["attention"]
         _, last = last_attention(memory.core)
         looked = self.features_.states["attention"][last].looked
@@ -57,6 +61,9 @@ class _Attending:
         """What x would look at if it came next: weights [H, n] by age, x itself first."""
         step = self._step(x)  # type: ignore[attr-defined]
         features = self.features_
+        if "attention" not in features.memories:
+            trained: Array = self.task_.readout.look(step.evidence["token"])  # type: ignore[attr-defined]
+            return trained
         memory: Any = features.memories["attention"]
         token = step.evidence["token"]
         if features._visible is not None:
@@ -77,13 +84,26 @@ class _Attending:
 class _Regressor(_Attending, StreamingAttentionRegressor):
     """Part of regressors: the state before the first step."""
 
+    window_size: int
+    optimizer: Any
+    bptt: int | None
+    clip_gradient: float
+    l2: float
+
     def _start(self) -> None:
         n_lags, n_long = (
             check_int("n_lags", self.n_lags, 0),
             check_int("long_lags", self.long_lags, 0),
         )
-        check_choice("readout", self.readout, ("mixture", "rls"))
+        check_choice("readout", self.readout, ("mixture", "rls", "sgd"))
         check_choice("advance_on", self.advance_on, ("learn", "predict"))
+        bptt = self.bptt
+        bptt = self.window_size if bptt is None else check_int("bptt", bptt, 1)
+        check_number("clip_gradient", self.clip_gradient, above=0.0)
+        check_number("l2", self.l2, at_least=0.0)
+        optimizer = check_optimizer(self.optimizer)
+        if self.readout == "sgd" and self.advance_on == "predict":
+            raise ValueError("advance_on='predict': readout='sgd' trains on the step just seen")
         check_bool("huber", self.huber)
         if self.delta is not None:
             check_number("delta", self.delta, above=0.0)
@@ -92,8 +112,10 @@ class _Regressor(_Attending, StreamingAttentionRegressor):
         self.window = 0
         has_experts = self.readout == "mixture"
         n_long = n_long if has_experts else 0
+        seed, is_trained = resolve_seed(self.seed), self.readout == "sgd"
+        attention = self._attention(seed)
         features = MemoryFeatures(
-            {"attention": self._attention(resolve_seed(self.seed))},
+            {} if is_trained else {"attention": attention},
             n_lags,
             n_long,
             CONTEXT + (EXPERTS_CONTEXT if has_experts else ()),
@@ -105,8 +127,15 @@ class _Regressor(_Attending, StreamingAttentionRegressor):
         }
         features.check_size(max(n_lags, n_long), sizes)
         target = Target(self.prior, max(n_lags, n_long), for_retrieval=False)
-        readout = self._build_readout(features.n_reads)
-        self._begin(Regression(features, target, readout, build_detector(self.drift_detector)))
+        detector = build_detector(self.drift_detector)
+        if is_trained:
+            options = attention.options | {"locked": False}
+            core = build_core(self._kind, seed, **options)
+            trained: Any = TrainedReadout(core, bptt, optimizer, self.clip_gradient, self.l2, seed)
+            self._begin(TrainedRegression(features, target, trained, detector))
+        else:
+            readout = self._build_readout(features.n_reads)
+            self._begin(Regression(features, target, readout, detector))
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, and what the heads look at, as text."""
@@ -176,8 +205,8 @@ class _Transformer(_Attending, AttentionTransformer):
 class SlidingWindowAttentionRegressor(_Regressor):
     """Regression with softmax attention over the last steps as memory.
 
-    The weights of attention are drawn, not learned: readouts that learn from every label see what
-    the heads read, and are those of the other estimators. See ``docs/window.md``.
+    The weights of attention are drawn, and readouts that learn from every label see what the heads
+    read; or they are learned, with ``readout="sgd"``. See ``docs/window.md``.
 
     Parameters
     ----------
@@ -196,7 +225,17 @@ class SlidingWindowAttentionRegressor(_Regressor):
         there are fewer heads than steps; "rope", "alibi" or None.
     qk_norm
         "rms", "layer" or None.
-    n_lags, long_lags, readout, forgetting_factor, delta, huber, prior, advance_on, drift_detector
+    readout
+        "mixture" or "rls": weights of attention stay as drawn, and the readout is that of
+        ``StreamingAttentionRegressor``. "sgd": they are learned by truncated back-propagation.
+    optimizer
+        For "sgd": an optimizer of ``river.optim`` that trains arrays; None for Adam(0.003).
+    bptt
+        For "sgd": steps that a gradient goes through; None for ``window_size``. From n_layers ·
+        (window_size - 1) + 1 on it is exact, with 1 keys of old weights are looked at.
+    clip_gradient, l2
+        For "sgd": the largest norm of a gradient, and the weight of the squared norm.
+    n_lags, long_lags, forgetting_factor, delta, huber, prior, advance_on, drift_detector
         Those of ``StreamingAttentionRegressor``.
     max_features, categorical, seed
         Those of ``StreamingAttentionRegressor``.
@@ -246,6 +285,10 @@ class SlidingWindowAttentionRegressor(_Regressor):
         delta: float | None = None,
         huber: bool = True,
         prior: str = "persistence",
+        optimizer: optim.base.Optimizer | None = None,
+        bptt: int | None = None,
+        clip_gradient: float = 1.0,
+        l2: float = 0.0,
         advance_on: str = "learn",
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
@@ -267,6 +310,10 @@ class SlidingWindowAttentionRegressor(_Regressor):
         self.delta = delta
         self.huber = huber
         self.prior = prior
+        self.optimizer = optimizer
+        self.bptt = bptt
+        self.clip_gradient = clip_gradient
+        self.l2 = l2
         self.advance_on = advance_on
         self.drift_detector = drift_detector
         self.max_features = max_features
@@ -527,8 +574,8 @@ class SlidingWindowAttention(_Transformer):
 class LSTMAttentionRegressor(_Regressor):
     """Regression with an LSTM and softmax attention behind it as memory.
 
-    The weights of attention are drawn, not learned: readouts that learn from every label see what
-    the heads read, and are those of the other estimators. See ``docs/window.md``.
+    The weights of attention are drawn, and readouts that learn from every label see what the heads
+    read; or they are learned, with ``readout="sgd"``. See ``docs/window.md``.
 
     Parameters
     ----------
@@ -544,7 +591,17 @@ class LSTMAttentionRegressor(_Regressor):
         Widths of layers with ReLU behind the attention; None for none.
     position
         "relative", "rope", "alibi" or None.
-    n_lags, long_lags, readout, forgetting_factor, delta, huber, prior, advance_on, drift_detector
+    readout
+        "mixture" or "rls": weights of attention stay as drawn, and the readout is that of
+        ``StreamingAttentionRegressor``. "sgd": they are learned by truncated back-propagation.
+    optimizer
+        For "sgd": an optimizer of ``river.optim`` that trains arrays; None for Adam(0.003).
+    bptt
+        For "sgd": steps that a gradient goes through; None for ``window_size``. From n_layers ·
+        (window_size - 1) + 1 on it is exact, with 1 keys of old weights are looked at.
+    clip_gradient, l2
+        For "sgd": the largest norm of a gradient, and the weight of the squared norm.
+    n_lags, long_lags, forgetting_factor, delta, huber, prior, advance_on, drift_detector
         Those of ``StreamingAttentionRegressor``.
     max_features, categorical, seed
         Those of ``StreamingAttentionRegressor``.
@@ -592,6 +649,10 @@ class LSTMAttentionRegressor(_Regressor):
         delta: float | None = None,
         huber: bool = True,
         prior: str = "persistence",
+        optimizer: optim.base.Optimizer | None = None,
+        bptt: int | None = None,
+        clip_gradient: float = 1.0,
+        l2: float = 0.0,
         advance_on: str = "learn",
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
@@ -612,6 +673,10 @@ class LSTMAttentionRegressor(_Regressor):
         self.delta = delta
         self.huber = huber
         self.prior = prior
+        self.optimizer = optimizer
+        self.bptt = bptt
+        self.clip_gradient = clip_gradient
+        self.l2 = l2
         self.advance_on = advance_on
         self.drift_detector = drift_detector
         self.max_features = max_features
@@ -742,8 +807,8 @@ class LSTMAttention(_Transformer):
 class LatentAttentionRegressor(_Regressor):
     """Regression with attention over cached latents as memory.
 
-    The weights of attention are drawn, not learned: readouts that learn from every label see what
-    the heads read, and are those of the other estimators. See ``docs/window.md``.
+    The weights of attention are drawn, and readouts that learn from every label see what the heads
+    read; or they are learned, with ``readout="sgd"``. See ``docs/window.md``.
 
     Parameters
     ----------
@@ -757,7 +822,17 @@ class LatentAttentionRegressor(_Regressor):
         Length of the latent that is cached for a step.
     rope_pairs
         Pairs of numbers of the rotated key that is cached with it; 0 for none.
-    n_lags, long_lags, readout, forgetting_factor, delta, huber, prior, advance_on, drift_detector
+    readout
+        "mixture" or "rls": weights of attention stay as drawn, and the readout is that of
+        ``StreamingAttentionRegressor``. "sgd": they are learned by truncated back-propagation.
+    optimizer
+        For "sgd": an optimizer of ``river.optim`` that trains arrays; None for Adam(0.003).
+    bptt
+        For "sgd": steps that a gradient goes through; None for ``window_size``. From n_layers ·
+        (window_size - 1) + 1 on it is exact, with 1 keys of old weights are looked at.
+    clip_gradient, l2
+        For "sgd": the largest norm of a gradient, and the weight of the squared norm.
+    n_lags, long_lags, forgetting_factor, delta, huber, prior, advance_on, drift_detector
         Those of ``StreamingAttentionRegressor``.
     max_features, categorical, seed
         Those of ``StreamingAttentionRegressor``.
@@ -796,6 +871,10 @@ class LatentAttentionRegressor(_Regressor):
         delta: float | None = None,
         huber: bool = True,
         prior: str = "persistence",
+        optimizer: optim.base.Optimizer | None = None,
+        bptt: int | None = None,
+        clip_gradient: float = 1.0,
+        l2: float = 0.0,
         advance_on: str = "learn",
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
@@ -815,6 +894,10 @@ class LatentAttentionRegressor(_Regressor):
         self.delta = delta
         self.huber = huber
         self.prior = prior
+        self.optimizer = optimizer
+        self.bptt = bptt
+        self.clip_gradient = clip_gradient
+        self.l2 = l2
         self.advance_on = advance_on
         self.drift_detector = drift_detector
         self.max_features = max_features

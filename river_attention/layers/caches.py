@@ -92,7 +92,7 @@ class PagePool:
     Parameters
     ----------
     max_pages
-        The largest number of pages; memory is taken page by page.
+        The largest number of pages; memory is taken as it is needed, twice as much each time.
     page_size
         Rows of a page.
     fields
@@ -126,7 +126,8 @@ class PagePool:
         self.fields = dict(fields)
         self.on_full = check_choice("on_full", on_full, ("raise", "evict"))
         self.n_evicted = 0
-        self._pages: list[dict[str, Array]] = []
+        # pages side by side: neighbours are read as one
+        self._rows = {name: np.zeros((0, *shape)) for name, shape in self.fields.items()}
         self._holders: list[int] = []
         self._free: list[int] = []
         # sequences by number, the one used least recently first; who drops one frees its pages
@@ -137,13 +138,12 @@ class PagePool:
     @property
     def used(self) -> int:
         """Number of pages that some sequence holds."""
-        return len(self._pages) - len(self._free)
+        return len(self._holders) - len(self._free)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pages that were ever taken."""
-        row = sum(math.prod(shape) for shape in self.fields.values())
-        return 8 * row * self.page_size * len(self._pages)
+        """Bytes of all pages that there is room for by now."""
+        return sum(rows.nbytes for rows in self._rows.values())
 
     def _living(self) -> list[PagedKVCache]:
         found = [reference() for reference in self._sequences.values()]
@@ -151,11 +151,11 @@ class PagePool:
 
     def __getstate__(self) -> dict[str, Any]:
         # the sequences that are copied with a pool claim their pages; no others hold any then
-        return self.__dict__ | {"_sequences": OrderedDict(), "_holders": [0] * len(self._pages)}
+        return self.__dict__ | {"_sequences": OrderedDict(), "_holders": [0] * len(self._holders)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._free = list(range(len(self._pages)))
+        self._free = list(range(len(self._holders)))
 
     def _claim(self, cache: PagedKVCache) -> None:
         """Let a copied sequence hold its pages, in the order of use."""
@@ -184,7 +184,7 @@ class PagePool:
         self._sequences.pop(cache._number, None)
 
     def _take(self, owner: PagedKVCache) -> int:
-        while not self._free and len(self._pages) == self.max_pages:
+        while not self._free and len(self._holders) == self.max_pages:
             victim = next((one for one in self._living() if one is not owner), None)
             if self.on_full == "raise" or victim is None:
                 raise PoolExhausted(
@@ -196,13 +196,17 @@ class PagePool:
         if self._free:
             page = self._free.pop()
         else:
-            page = len(self._pages)
-            self._pages.append(
-                {name: np.zeros((self.page_size, *shape)) for name, shape in self.fields.items()}
-            )
+            page = len(self._holders)
+            if page * self.page_size == len(next(iter(self._rows.values()))):
+                self._make_room(min(max(2 * page, 1), self.max_pages) * self.page_size)
             self._holders.append(0)
         self._holders[page] = 1
         return page
+
+    def _make_room(self, n_rows: int) -> None:
+        for name, rows in self._rows.items():
+            more = np.zeros((n_rows - len(rows), *rows.shape[1:]))
+            self._rows[name] = np.concatenate([rows, more])
 
     def _release(self, page: int) -> None:
         self._holders[page] -= 1
@@ -226,7 +230,7 @@ class PagedKVCache:
     >>> for t in range(3):
     ...     cache.append(k=t)
     >>> [part["k"].tolist() for part in cache.segments()], cache.pool.used
-    ([[0.0, 1.0], [2.0]], 2)
+    ([[0.0, 1.0, 2.0]], 2)
     """
 
     looked: Array | None = None
@@ -267,9 +271,9 @@ class PagedKVCache:
             if pool._holders[page] > 1:
                 page = self._copy_last(slot)
         pool._touch(self)
-        rows = pool._pages[page]
+        place = page * pool.page_size + slot
         for field, value in row.items():
-            rows[field][slot] = value
+            pool._rows[field][place] = value
         self.n += 1
         self.n_appended += 1
         if self.capacity is not None and self.n > self.capacity:
@@ -284,24 +288,29 @@ class PagedKVCache:
         """Take the rows of the last page, which others hold as well, into a page of one's own."""
         pool, shared = self.pool, self._table[-1]
         page = pool._take(self)
-        for field, rows in pool._pages[page].items():
-            rows[:n_rows] = pool._pages[shared][field][:n_rows]
+        to, start = page * pool.page_size, shared * pool.page_size
+        for rows in pool._rows.values():
+            rows[to : to + n_rows] = rows[start : start + n_rows]
         pool._release(shared)
         self._table[-1] = page
         return page
 
     def segments(self, n: int | None = None) -> list[dict[str, Array]]:
-        """The last n rows as views on the pages, in the order of time."""
+        """The last n rows in the order of time, views; pages side by side are one."""
         n = self.n if n is None else min(n, self.n)
-        size, pages, parts = self.pool.page_size, self.pool._pages, []
+        size, table, parts = self.pool.page_size, self._table, []
         stop = self._skipped + self.n
         first = stop - n
         while first < stop:
             index, slot = divmod(first, size)
-            last = min(size, slot + stop - first)
-            page = pages[self._table[index]]
-            parts.append({field: rows[slot:last] for field, rows in page.items()})
-            first += last - slot
+            start = table[index] * size + slot
+            end = index + 1
+            while end < len(table) and table[end] == table[end - 1] + 1:
+                end += 1
+            length = min(end * size, stop) - first
+            rows = self.pool._rows
+            parts.append({field: rows[field][start : start + length] for field in rows})
+            first += length
         return parts
 
     def truncate(self, n: int) -> None:

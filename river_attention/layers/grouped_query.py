@@ -261,7 +261,7 @@ class GroupedQueryAttention(Cached):
         if self.position == "rope" and self.bias:
             # without them a score of rotated vectors has no part that depends on age alone
             for name in ("bq", "bk"):
-                self.p[name][:] = 0.5 * rng.normal(size=self.p[name].shape)
+                self.p[name][:] = rng.normal(size=self.p[name].shape)
 
     def lock_lags(self, strength: float = 8.0) -> None:
         """Let head h look at one age, by a bias of ``strength`` in the table of ages.

@@ -2,12 +2,14 @@
 
     python benchmarks/window.py steps          µs a step and bytes a token of the layers
     python benchmarks/window.py learning       the lag task: which settings find old inputs
-    python benchmarks/window.py streams --data DIR [--rows N]    estimators with and without it
+    python benchmarks/window.py streams --data DIR [--rows N]    regressors with and without it
+    python benchmarks/window.py others --data DIR [--rows N]     transformers and the classifier
 
 ``steps`` runs all layers in turns, so the ratio to the ring in its row is what counts; there is no
 compiled twin, NumPy runs. ``learning`` is y_t = x1_{t-5} + x2_{t-2} / 2 on white noise, the squared
 error by quarter in units of the variance of y. ``streams`` prints mean absolute errors, and each as
-a share of that of the same estimator without attention.
+a share of that of the same estimator without attention. ``others`` does so for transformers before
+``LinearRegression``, and prints the share of wrong classes: whether the target of a stream rises.
 """
 
 from __future__ import annotations
@@ -19,11 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from river.linear_model import LinearRegression
 
 from river_attention import (
+    AttentionTransformer,
+    LatentAttention,
     LatentAttentionRegressor,
+    LSTMAttention,
     LSTMAttentionRegressor,
+    SlidingWindowAttention,
+    SlidingWindowAttentionClassifier,
     SlidingWindowAttentionRegressor,
+    StreamingAttentionClassifier,
     StreamingAttentionRegressor,
 )
 from river_attention.layers import GroupedQueryAttention, MultiHeadLatentAttention
@@ -127,15 +136,33 @@ RLS: dict[str, Callable[[], Any]] = {
 }
 
 
-def streams(folder: Path, rows: int | None) -> None:
+TRANSFORMERS: dict[str, Callable[[], Any]] = {
+    "without": lambda: AttentionTransformer(mode=None, window=0) | LinearRegression(),
+    "window": lambda: SlidingWindowAttention() | LinearRegression(),
+    "lstm": lambda: LSTMAttention() | LinearRegression(),
+    "latent": lambda: LatentAttention() | LinearRegression(),
+    "default": lambda: AttentionTransformer() | LinearRegression(),
+}
+CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "without": lambda: StreamingAttentionClassifier(mode=None, memory=0, window=0),
+    "window": SlidingWindowAttentionClassifier,
+    "default": StreamingAttentionClassifier,
+}
+
+
+def streams(
+    folder: Path, rows: int | None, tables: Sequence[tuple[str, dict[str, Callable[[], Any]]]]
+) -> None:
     """Every estimator as it comes, beside itself without attention."""
-    for title, models in (("mixture", ESTIMATORS), ("rls", RLS)):
+    for title, models in tables:
         print(f"{title:10}" + "".join(f"{name:>14}" for name in models))
         shares = []
         for path in sorted(folder.glob("*.npz")):
             with np.load(path) as archive:
                 X, y = archive["X"][:rows], archive["y"][:rows]
                 names = [str(name) for name in archive["names"]]
+            if title == "classes":
+                y = np.concatenate([[0.0], np.diff(y) > 0])
             errors = []
             for make in models.values():
                 model, total = make(), 0.0
@@ -155,15 +182,18 @@ def streams(folder: Path, rows: int | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("steps", "learning", "streams"))
+    parser.add_argument("what", choices=("steps", "learning", "streams", "others"))
     parser.add_argument("--data", type=Path, help="folder of streams, *.npz")
     parser.add_argument("--rows", type=int, help="rows of every stream; all by default")
     parser.add_argument("--n", type=int, help="steps, of the first two; their own by default")
     given = parser.parse_args(arguments)
-    if given.what == "streams":
+    if given.what in ("streams", "others"):
         if given.data is None:
-            parser.error("streams needs --data")
-        streams(given.data, given.rows)
+            parser.error(f"{given.what} needs --data")
+        tables = [("mixture", ESTIMATORS), ("rls", RLS)]
+        if given.what == "others":
+            tables = [("linear", TRANSFORMERS), ("classes", CLASSIFIERS)]
+        streams(given.data, given.rows, tables)
     else:
         run = steps if given.what == "steps" else learning
         run(given.n) if given.n else run()

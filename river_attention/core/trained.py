@@ -95,8 +95,8 @@ class TrainedReadout:
         l2: float,
         seed: int,
     ) -> None:
-        # drawn, not 0: heads must differ from the start for rotations to be found
-        self.head = Dense(core.n_outputs, 1, seed=seed)
+        self.head = Dense(core.n_outputs, 1)
+        self.head.theta[:] = 0.0  # says the anchor until it knows better
         self.core = core
         self.net = Sequential((core, self.head))
         self.bptt, self.optimizer = bptt, optimizer

@@ -55,8 +55,9 @@ def sgd(cls=SlidingWindowAttentionRegressor, **more):
 
 
 @pytest.mark.slow
-def test_training_finds_the_steps_that_matter():
-    assert last_quarter(sgd(window_size=16), 20_000) < 0.02
+@pytest.mark.parametrize("position", ["relative", "rope"])
+def test_training_finds_the_steps_that_matter(position):
+    assert last_quarter(sgd(window_size=16, position=position), 20_000) < 0.02
 
 
 def test_training_lowers_the_error():

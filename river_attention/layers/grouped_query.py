@@ -146,11 +146,6 @@ class GroupedQueryAttention(Cached):
     seed
         Seed of the weights; None draws a new one.
 
-    Attributes
-    ----------
-    weights_
-        Weights of the last ``forward`` with ``ctx`` [H, Tq, Tk].
-
     Examples
     --------
     >>> import numpy as np

@@ -7,10 +7,26 @@ from .multi_regressor import StreamingAttentionMultiRegressor
 from .regressor import StreamingAttentionRegressor
 from .rls import RLSRegressor
 from .transformer import AttentionTransformer
+from .window_attention import (
+    LatentAttention,
+    LatentAttentionRegressor,
+    LSTMAttention,
+    LSTMAttentionRegressor,
+    SlidingWindowAttention,
+    SlidingWindowAttentionClassifier,
+    SlidingWindowAttentionRegressor,
+)
 
 __all__ = [
     "AttentionTransformer",
+    "LSTMAttention",
+    "LSTMAttentionRegressor",
+    "LatentAttention",
+    "LatentAttentionRegressor",
     "RLSRegressor",
+    "SlidingWindowAttention",
+    "SlidingWindowAttentionClassifier",
+    "SlidingWindowAttentionRegressor",
     "StreamingAttentionClassifier",
     "StreamingAttentionForecaster",
     "StreamingAttentionMultiRegressor",

@@ -1,7 +1,8 @@
 """Recurrences as pure functions on arrays: ``[T, H, d]`` in, ``([T, H, d], final state)`` out.
 
 No classes, no river, NumPy only. All of them run on one scan over time; carrying the final state
-into the next call equals one long call.
+into the next call equals one long call. Softmax attention stands beside them: it has no state, and
+its arrays may have leading axes, ``[..., T, H, d]``.
 """
 
 from .delta import (
@@ -22,8 +23,33 @@ from .gated import (
     rwkv6,
 )
 from .log_linear import log_linear_attention
+from .norms import qk_norm, qk_norm_backward
+from .positions import (
+    alibi_slopes,
+    apply_rope,
+    relative_bias,
+    relative_bias_backward,
+    rope_frequencies,
+    sinusoidal_encoding,
+)
+from .softmax import (
+    causal_mask,
+    chunked_attention,
+    memory_efficient_attention,
+    memory_efficient_attention_backward,
+    merge_heads,
+    merge_partial_attention,
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+    sliding_window_mask,
+    split_heads,
+)
 
 __all__ = [
+    "alibi_slopes",
+    "apply_rope",
+    "causal_mask",
+    "chunked_attention",
     "delta_rule",
     "dplr",
     "gated_delta_product",
@@ -33,9 +59,23 @@ __all__ = [
     "hgrn2",
     "kernel_linear_attention",
     "log_linear_attention",
+    "memory_efficient_attention",
+    "memory_efficient_attention_backward",
+    "merge_heads",
+    "merge_partial_attention",
     "mlstm",
+    "qk_norm",
+    "qk_norm_backward",
+    "relative_bias",
+    "relative_bias_backward",
     "retention",
     "rg_lru",
+    "rope_frequencies",
     "rwkv6",
     "rwkv7",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
+    "sinusoidal_encoding",
+    "sliding_window_mask",
+    "split_heads",
 ]

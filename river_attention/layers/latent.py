@@ -1,0 +1,313 @@
+r"""Multi-head latent attention: one small vector a step is all that is cached.
+
+.. math::
+
+    c_j = \mathrm{rms}(W_{kv,a} x_j)_{1..r}, \quad
+    \kappa_j = \mathrm{rope}((W_{kv,a} x_j)_{r+1..}), \qquad
+    s_{hij} = \frac{q^c_{hi} \cdot U_h c_j + q^r_{hi} \cdot \kappa_j}{\sqrt{d_c + d_r}}, \qquad
+    y_i = W_o [V_h \textstyle\sum_j A_{hij} c_j]_h
+
+Keys and values of all heads are made of the latent c (DeepSeek-V2: 2024, arXiv:2405.04434). A step
+puts U_h into the query and V_h behind the sum, so it looks at the latents as they are cached:
+r + d_r numbers a step instead of 2 · H · d. ``forward`` expands keys and values; both agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import check_bool, check_choice
+from ..functional import (
+    apply_rope,
+    chunked_attention,
+    qk_norm,
+    qk_norm_backward,
+    rope_frequencies,
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+)
+from .grouped_query import NORM_EPS, Cached, softmax_in_place
+from .trained import positive
+
+Array = NDArray[Any]
+
+
+class MultiHeadLatentAttention(Cached):
+    """Attention over cached latents; see the module for the equations.
+
+    Parameters
+    ----------
+    d_model
+        Length of an input and of a read.
+    n_heads, head_dim
+        Heads, and the length of the part of a key that is made of the latent.
+    kv_lora_dim
+        r, length of the latent.
+    rope_dim
+        Length of the rotated part of a key, which all heads share; even, 0 for none.
+    v_head_dim
+        Length of a value; None means ``head_dim``.
+    q_lora_dim
+        Length of the latent that queries are made of; None for none.
+    window_size
+        w, the step itself counted; None means ``max_context``.
+    latent_norm
+        Whether latents are normalised, with a gain.
+    rope_base, rope_interleaved
+        Of the rotation.
+    out_proj
+        Whether reads are projected; without it they are the heads side by side.
+    max_context, cache, page_size, seed
+        Those of ``GroupedQueryAttention``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = MultiHeadLatentAttention(6, 2, 4, 3, 2, window_size=5, seed=1)
+    >>> X = np.random.default_rng(0).normal(size=(9, 6))
+    >>> state = layer.init_state()
+    >>> for x in X:
+    ...     read, state = layer.step(x, state)
+    >>> np.allclose(read, layer.forward(X)[0][-1]), state.view()["c"].shape
+    (True, (4, 3))
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        head_dim: int,
+        kv_lora_dim: int,
+        rope_dim: int,
+        *,
+        v_head_dim: int | None = None,
+        q_lora_dim: int | None = None,
+        window_size: int | None = None,
+        latent_norm: bool = True,
+        rope_base: float = 10000.0,
+        rope_interleaved: bool = False,
+        out_proj: bool = True,
+        max_context: int = 1024,
+        cache: str = "ring",
+        page_size: int = 128,
+        seed: int | None = None,
+    ) -> None:
+        positive(d_model=d_model, n_heads=n_heads, head_dim=head_dim, kv_lora_dim=kv_lora_dim)
+        positive(max_context=max_context, page_size=page_size)
+        self.d_model, self.n_heads, self.head_dim = d_model, n_heads, head_dim
+        self.kv_lora_dim, self.rope_dim = kv_lora_dim, rope_dim
+        self.v_head_dim, self.q_lora_dim = v_head_dim, q_lora_dim
+        self._dv = head_dim if v_head_dim is None else v_head_dim
+        positive(v_head_dim=self._dv, q_lora_dim=1 if q_lora_dim is None else q_lora_dim)
+        if rope_dim != 0:
+            self._theta, _ = rope_frequencies(rope_dim, rope_base)
+        self.window_size = window_size
+        self.window = max_context if window_size is None else window_size
+        positive(window_size=self.window)
+        self.latent_norm = check_bool("latent_norm", latent_norm)
+        self.rope_base, self.max_context = rope_base, max_context
+        self.rope_interleaved = check_bool("rope_interleaved", rope_interleaved)
+        self.out_proj = check_bool("out_proj", out_proj)
+        self.cache = check_choice("cache", cache, ("ring", "paged"))
+        self.page_size, self.seed = page_size, seed
+        self.d_in = d_model
+        self.n_outputs = d_model if out_proj else n_heads * self._dv
+        self._scale = 1.0 / math.sqrt(head_dim + rope_dim)
+        self._begin(seed)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        n_heads, r, d = self.n_heads, self.kv_lora_dim, self.d_model
+        n_q = n_heads * (self.head_dim + self.rope_dim)
+        if self.q_lora_dim is None:
+            shapes: dict[str, tuple[int, ...]] = {"Wq": (n_q, d)}
+        else:
+            rank = self.q_lora_dim
+            shapes = {"Wq_a": (rank, d)}
+            if self.latent_norm:
+                shapes["q_a_norm"] = (rank,)
+            shapes["Wq_b"] = (n_q, rank)
+        shapes["Wkv_a"] = (r + self.rope_dim, d)
+        if self.latent_norm:
+            shapes["kv_a_norm"] = (r,)
+        shapes["Wkv_b"] = (n_heads * (self.head_dim + self._dv), r)
+        if self.out_proj:
+            shapes["Wo"] = (d, n_heads * self._dv)
+        return shapes
+
+    @classmethod
+    def _sizes(cls, params: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+        r = np.shape(params["Wkv_b"])[1]
+        sizes: dict[str, Any] = {
+            "d_model": np.shape(params["Wkv_a"])[1],
+            "kv_lora_dim": r,
+            "rope_dim": len(params["Wkv_a"]) - r,
+            "latent_norm": "kv_a_norm" in params,
+            "out_proj": "Wo" in params,
+            "q_lora_dim": len(params["Wq_a"]) if "Wq_a" in params else None,
+        }
+        if "n_heads" in config:
+            n_heads = config["n_heads"]
+            n_q = len(params["Wq_b" if "Wq_b" in params else "Wq"])
+            head_dim = n_q // n_heads - sizes["rope_dim"]
+            sizes |= {"head_dim": head_dim}
+            sizes["v_head_dim"] = len(params["Wkv_b"]) // n_heads - config.get("head_dim", head_dim)
+        return sizes
+
+    def _fields(self) -> dict[str, tuple[int, ...]]:
+        return {"c": (self.kv_lora_dim,), "kr": (self.rope_dim,)}
+
+    def _turned(self, x: Array, positions: Array, inverse: bool = False) -> Array:
+        if not self.rope_dim:
+            return x
+        return apply_rope(x, positions, self._theta, inverse, self.rope_interleaved)
+
+    def _latents(self, X: Array, positions: Array) -> tuple[Array, Array, Array]:
+        """Raw latents, latents and rotated keys of rows [T, d_model]."""
+        a = X @ self.p["Wkv_a"].T
+        raw, kr = a[:, : self.kv_lora_dim], a[:, self.kv_lora_dim :]
+        c = qk_norm(raw, "rms", self.p["kv_a_norm"], eps=NORM_EPS) if self.latent_norm else raw
+        return raw, c, self._turned(kr[:, None, :], positions)[:, 0]
+
+    def _queries(self, X: Array, positions: Array) -> tuple[Array, Array, Array, Array]:
+        """Raw query latents, query latents, and both parts of the queries [T, H, .]."""
+        if self.q_lora_dim is None:
+            raw = latent = X
+            q = X @ self.p["Wq"].T
+        else:
+            raw = latent = X @ self.p["Wq_a"].T
+            if self.latent_norm:
+                latent = qk_norm(raw, "rms", self.p["q_a_norm"], eps=NORM_EPS)
+            q = latent @ self.p["Wq_b"].T
+        q = q.reshape(len(X), self.n_heads, self.head_dim + self.rope_dim)
+        return (
+            raw,
+            latent,
+            q[..., : self.head_dim],
+            self._turned(q[..., self.head_dim :], positions),
+        )
+
+    def _expanders(self) -> tuple[Array, Array]:
+        """U [H, head_dim, r] and V [H, d_v, r]."""
+        both = self.p["Wkv_b"].reshape(self.n_heads, self.head_dim + self._dv, self.kv_lora_dim)
+        return both[:, : self.head_dim], both[:, self.head_dim :]
+
+    def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
+        """One step on the cached latents: input [d_model] to read, and what is to be cached."""
+        X, at = x[None], np.array([float(state.n_appended)])
+        _, c, kr = self._latents(X, at)
+        _, _, qc, qr = self._queries(X, at)
+        U, V = self._expanders()
+        qt = np.matmul(qc[0][:, None, :], U)[:, 0] * self._scale  # [H, r]
+        qr = qr[0] * self._scale
+        parts = [*self._past(state), {"c": c, "kr": kr}]
+        n = sum(len(part["c"]) for part in parts)
+        a = np.empty((self.n_heads, n))
+        start = 0
+        for part in parts:
+            stop = start + len(part["c"])
+            np.matmul(qt, part["c"].T, out=a[:, start:stop])
+            if self.rope_dim:
+                a[:, start:stop] += qr @ part["kr"].T
+            start = stop
+        softmax_in_place(a)
+        m = np.zeros((self.n_heads, self.kv_lora_dim))
+        start = 0
+        for part in parts:
+            stop = start + len(part["c"])
+            m += a[:, start:stop] @ part["c"]
+            start = stop
+        read = np.matmul(V, m[:, :, None]).reshape(-1)
+        if self.out_proj:
+            read = self.p["Wo"].dot(read)
+        return read, ({"c": c[0], "kr": kr[0]}, a)
+
+    def attention_weights(self, x: Array, state: Any) -> Array:
+        """What the step of x would look at: weights by age [H, n], the step itself first."""
+        _, _, context = self.forward(np.asarray(x, np.float64)[None], state, ctx=True)
+        weights: Array = context["weights"][:, 0, ::-1]
+        return weights
+
+    def forward(self, X: Array, state: Any = None, ctx: bool = False) -> Any:
+        """A sequence [T, d_model] to reads [T, n_outputs] and final state; see ``Layer``."""
+        X = self._check_inputs(X)
+        n_steps, n_heads, d = len(X), self.n_heads, self.head_dim
+        start = 0 if state is None else state.n_appended
+        positions = start + np.arange(n_steps, dtype=np.float64)
+        raw, c, kr = self._latents(X, positions)
+        q_raw, q_latent, qc, qr = self._queries(X, positions)
+        joined, n_past = self._joined(state, c=c, kr=kr)
+        C, KR = joined["c"], joined["kr"]
+        expanded = (C @ self.p["Wkv_b"].T).reshape(len(C), n_heads, d + self._dv)
+        shared = np.broadcast_to(KR[:, None, :], (len(C), n_heads, self.rope_dim))
+        q = np.concatenate([qc, qr], axis=-1)
+        k, v = np.concatenate([expanded[..., :d], shared], axis=-1), expanded[..., d:]
+        rules: dict[str, Any] = {"causal": True, "window": self.window, "scale": self._scale}
+        if ctx:
+            heads, weights = scaled_dot_product_attention(q, k, v, return_weights=True, **rules)
+        else:
+            heads = chunked_attention(q, k, v, chunk_size=max(32, min(self.window, 256)), **rules)
+        merged = heads.reshape(n_steps, n_heads * self._dv)
+        reads = merged @ self.p["Wo"].T if self.out_proj else merged
+        final = self._after(state, c=c, kr=kr)
+        if not ctx:
+            return reads, final
+        kept = {
+            "X": X,
+            "raw": raw,
+            "q_raw": q_raw,
+            "q_latent": q_latent,
+            "C": C,
+            "q": q,
+            "k": k,
+            "v": v,
+            "weights": weights,
+            "merged": merged,
+            "n_past": n_past,
+            "positions": positions,
+        }
+        return reads, final, kept
+
+    def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
+        """Gradients of input and weights; latents that were cached before are constant."""
+        g, n_past, X, d = self.g, ctx["n_past"], ctx["X"], self.head_dim
+        n_steps, n_heads = len(X), self.n_heads
+        d_merged = d_reads
+        if self.out_proj:
+            g["Wo"] += d_reads.T @ ctx["merged"]
+            d_merged = d_reads @ self.p["Wo"]
+        dq, dk, dv, _ = scaled_dot_product_attention_backward(
+            d_merged.reshape(n_steps, n_heads, self._dv),
+            ctx["q"],
+            ctx["k"],
+            ctx["v"],
+            ctx["weights"],
+            scale=self._scale,
+        )
+        d_expanded = np.concatenate([dk[..., :d], dv], axis=-1).reshape(len(ctx["C"]), -1)
+        g["Wkv_b"] += d_expanded.T @ ctx["C"]
+        dc = (d_expanded @ self.p["Wkv_b"])[n_past:]
+        dkr = dk[n_past:, :, d:].sum(axis=1, keepdims=True)
+        dkr = self._turned(dkr, ctx["positions"], inverse=True)[:, 0]
+        if self.latent_norm:
+            dc, dgain, _ = qk_norm_backward(dc, ctx["raw"], "rms", self.p["kv_a_norm"], NORM_EPS)
+            g["kv_a_norm"] += dgain
+        da = np.concatenate([dc, dkr], axis=1)
+        g["Wkv_a"] += da.T @ X
+        dX = da @ self.p["Wkv_a"]
+        dqr = self._turned(dq[..., d:], ctx["positions"], inverse=True)
+        dq = np.concatenate([dq[..., :d], dqr], axis=-1).reshape(n_steps, -1)
+        if self.q_lora_dim is None:
+            g["Wq"] += dq.T @ X
+            return dX + dq @ self.p["Wq"], self.grads
+        g["Wq_b"] += dq.T @ ctx["q_latent"]
+        dl = dq @ self.p["Wq_b"]
+        if self.latent_norm:
+            dl, dgain, _ = qk_norm_backward(dl, ctx["q_raw"], "rms", self.p["q_a_norm"], NORM_EPS)
+            g["q_a_norm"] += dgain
+        g["Wq_a"] += dl.T @ X
+        return dX + dl @ self.p["Wq_a"], self.grads

@@ -1,0 +1,51 @@
+"""The benchmark of the window: what it prints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def window():
+    """The benchmark as a module, which is not part of the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("window")
+        sys.modules.pop("window")
+
+
+def test_estimators_are_compared_on_the_streams_of_a_folder(window, tmp_path, capsys):
+    y = np.cumsum(np.random.default_rng(0).normal(size=30))
+    np.savez(tmp_path / "walk.npz", X=np.zeros((30, 0)), y=y, names=np.array([]))
+    window.main(["streams", "--data", str(tmp_path), "--rows", "20"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "mixture",
+        "walk",
+        "geometric",
+        "rls",
+        "walk",
+        "geometric",
+    ]
+    assert all(np.isfinite(float(cell)) for line in lines[1:3] for cell in line.split()[1:])
+
+
+def test_layers_take_steps(window, capsys):
+    window.steps(n=3, rounds=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 13
+    assert lines[4].split()[:3] == ["60", "4", "4"]
+
+
+def test_the_lag_task_is_learned(window):
+    model = window.SlidingWindowAttentionRegressor(
+        window_size=8, n_heads=8, readout="rls", n_lags=0, long_lags=0, prior="mean"
+    )
+    assert window.by_quarter(model, 800)[-1] < 0.1

@@ -1,0 +1,208 @@
+"""Estimators of the softmax family: what they look at, and what they learn."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from river import checks, optim
+
+from river_attention import (
+    LatentAttentionRegressor,
+    LSTMAttentionRegressor,
+    SlidingWindowAttention,
+    SlidingWindowAttentionClassifier,
+    SlidingWindowAttentionRegressor,
+    StateError,
+)
+
+SMALL = {"window_size": 4, "n_heads": 2, "head_dim": 4}
+REGRESSORS = [SlidingWindowAttentionRegressor, LSTMAttentionRegressor, LatentAttentionRegressor]
+
+
+def stream(n, seed=0, lags=(5, 2)):
+    """y is a mix of two inputs that lie some steps back."""
+    X = np.random.default_rng(seed).normal(size=(n, 2))
+    for t in range(n):
+        past = [X[t - lag, i] if t >= lag else 0.0 for i, lag in enumerate(lags)]
+        yield {"a": X[t, 0], "b": X[t, 1]}, past[0] + 0.5 * past[1]
+
+
+def last_quarter(model, n, **more):
+    """Squared error over the last quarter, in units of the variance of the target."""
+    errors, labels = [], []
+    for t, (x, y) in enumerate(stream(n, **more)):
+        if t >= 3 * n // 4:
+            errors.append((model.predict_one(x) - y) ** 2)
+            labels.append(y)
+        model.learn_one(x, y)
+    return np.mean(errors) / np.var(labels)
+
+
+def test_locked_lags_make_old_inputs_readable():
+    plain = {"n_lags": 0, "long_lags": 0, "prior": "mean", "readout": "rls"}
+    model = SlidingWindowAttentionRegressor(window_size=16, n_heads=16, head_dim=4, **plain)
+    assert last_quarter(model, 1500) < 0.2
+    # the same without the lags in the window
+    short = SlidingWindowAttentionRegressor(window_size=2, n_heads=16, head_dim=4, **plain)
+    assert last_quarter(short, 1500) > 0.8
+
+
+def sgd(cls=SlidingWindowAttentionRegressor, **more):
+    options = {"readout": "sgd", "n_lags": 0, "long_lags": 0, "prior": "mean"}
+    return cls(**options | more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("position", ["relative", "rope"])
+def test_training_finds_the_steps_that_matter(position):
+    assert last_quarter(sgd(window_size=16, position=position), 20_000) < 0.02
+
+
+def test_training_lowers_the_error():
+    model = sgd(window_size=4, optimizer=optim.Adam(0.01))
+    assert last_quarter(model, 2000, lags=(2, 1)) < 0.1
+
+
+def test_exact_gradients_need_no_more_steps_than_the_window():
+    """A longer history changes nothing: no stale key is in sight."""
+    models = [sgd(**SMALL, bptt=bptt) for bptt in (4, 9, 1)]
+    for x, y in stream(60):
+        answers = [model.predict_one(x) for model in models]
+        for model in models:
+            model.learn_one(x, y)
+    assert answers[0] == pytest.approx(answers[1], rel=1e-9)
+    assert answers[0] != pytest.approx(answers[2], rel=1e-3)
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_trained_models_pass_the_checks_of_river(cls):
+    for check in checks.yield_checks(sgd(cls, **SMALL)):
+        check(sgd(cls, **SMALL))
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_predictions_of_trained_models_are_pure(cls):
+    model = sgd(cls, **SMALL, bptt=3)
+    for x, y in stream(30):
+        model.learn_one(x, y)
+    before = pickle.dumps(model)
+    for _ in range(2):
+        model.predict_one({"a": 1.0, "never seen": 2.0})
+        model.debug_one({"a": 1.0})
+    assert pickle.dumps(model) == before
+
+
+def test_prediction_before_learning_changes_nothing():
+    one, two = sgd(**SMALL), sgd(**SMALL)
+    for x, y in stream(40):
+        one.predict_one(x)
+        one.learn_one(x, y)
+        two.learn_one(x, y)
+    assert one.predict_one(x) == two.predict_one(x)
+
+
+def test_new_names_may_come_at_any_time():
+    model = sgd(**SMALL, max_features=3)
+    for t, (x, y) in enumerate(stream(80)):
+        model.learn_one(x | {f"name {t // 10}": 1.0}, y)
+        assert np.isfinite(model.predict_one(x))
+
+
+def test_large_steps_never_make_a_prediction_infinite():
+    model = sgd(**SMALL, optimizer=optim.SGD(1e12), clip_gradient=1e12)
+    for x, y in stream(100):
+        model.learn_one(x, 1e9 * y)
+        assert np.isfinite(model.predict_one(x))
+
+
+SUPPORTED = [
+    optim.Adam(0.01),
+    optim.SGD(0.01),
+    optim.RMSProp(0.01),
+    optim.Momentum(0.01),
+    optim.NesterovMomentum(0.01),
+    optim.AdaGrad(0.01),
+    optim.AdaDelta(),
+    optim.Nadam(0.01),
+]
+
+
+@pytest.mark.parametrize("optimizer", SUPPORTED, ids=lambda o: type(o).__name__)
+def test_optimizers_that_train_arrays_move_the_weights(optimizer):
+    model = sgd(**SMALL, optimizer=optimizer)
+    for x, y in stream(20):
+        model.learn_one(x, y)
+    before = model.task_.readout.net.theta.copy()
+    model.learn_one(x, 3.0)
+    after = model.task_.readout.net.theta
+    assert np.isfinite(after).all()
+    assert np.abs(after - before).max() > 0.0
+
+
+@pytest.mark.parametrize("name", ["AdaMax", "AMSGrad", "AdaBound", "FTRLProximal"])
+def test_optimizers_for_single_numbers_are_refused_at_once(name):
+    with pytest.raises(ValueError, match=f"optimizer={name}"):
+        sgd(optimizer=getattr(optim, name)())
+
+
+BAD = [
+    {"window_size": 0},
+    {"n_heads": 0},
+    {"head_dim": 1.5},
+    {"n_kv_heads": 3},
+    {"position": "learned"},
+    {"readout": "best"},
+    {"bptt": 0},
+    {"clip_gradient": 0.0},
+    {"l2": -1.0},
+    {"optimizer": "adam"},
+    {"advance_on": "predict", "readout": "sgd"},
+]
+
+
+@pytest.mark.parametrize("params", BAD, ids=str)
+def test_bad_parameters_are_named(params):
+    with pytest.raises(ValueError, match=next(iter(params))):
+        SlidingWindowAttentionRegressor(**params)
+
+
+def test_what_was_looked_at_is_shown():
+    for readout in ("mixture", "sgd"):
+        model = SlidingWindowAttentionRegressor(**SMALL, readout=readout)
+        assert model.attention_weights_ is None
+        for x, y in stream(12):
+            coming = model.look_one(x)
+            assert "head 2: " in model.debug_one(x)
+            model.learn_one(x, y)
+            np.testing.assert_allclose(model.attention_weights_, coming, atol=1e-12)
+        assert coming.shape == (2, 4)
+        np.testing.assert_allclose(coming.sum(axis=1), 1.0)
+
+
+def test_the_others_show_it_as_well():
+    classifier = SlidingWindowAttentionClassifier(**SMALL)
+    transformer = SlidingWindowAttention(**SMALL)
+    for x, y in stream(12):
+        classifier.learn_one(x, y > 0)
+        transformer.learn_one(x, y)
+    assert "Attention" in classifier.debug_one(x)
+    for model in (classifier, transformer):
+        assert model.attention_weights_.shape == (2, 4)
+
+
+def test_what_an_optimizer_knows_is_no_plain_data():
+    model = sgd(**SMALL)
+    with pytest.raises(StateError, match="readout='sgd'"):
+        model.get_state()
+
+
+def test_resetting_forgets_the_window_and_keeps_the_weights():
+    model = sgd(**SMALL)
+    for x, y in stream(40):
+        model.learn_one(x, y)
+    weights = model.task_.readout.net.theta.copy()
+    model.reset_state()
+    assert model.look_one(x).shape == (2, 1)
+    np.testing.assert_array_equal(model.task_.readout.net.theta, weights)

@@ -198,8 +198,8 @@ class _Transformer(_Attending, AttentionTransformer):
 
     head_dim: int
 
-    def _memories(self, retrieval: type[Retrieval]) -> dict[str, Memory]:
-        return {"attention": self._attention(self._seed)}
+    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
+        return {"attention": self._attention(seed)}
 
 
 class SlidingWindowAttentionRegressor(_Regressor):

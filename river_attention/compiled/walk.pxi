@@ -10,6 +10,9 @@ cdef extern from "Python.h":
 cdef extern from "src/encode.h":
     int encode_row(object x, list keys, const int *columns, PyTypeObject *float64, double *out)
 
+cdef extern from "src/rows.h" nogil:
+    int see_row(const double *row, const int *columns, int n, int n_inputs, double *out)
+
 cdef extern from "src/walk.h" nogil:
     ctypedef struct Floor:
         int64_t n
@@ -158,20 +161,20 @@ cdef extern from "src/walk.h" nogil:
         double *present
         int complete
     ctypedef struct Kernels:
-        void (*propose)(Walk *)
-        void (*finish)(Walk *)
-        double (*value)(const Walk *, double r)
-        double (*spread)(Walk *, const double *evidence)
-        int (*residual)(const Walk *, const double *evidence, double y, double *r)
-        void (*train)(Walk *, const double *evidence, double y, double r, double w)
-        void (*commit)(Walk *)
-        void (*follow)(Walk *)
-        void (*join)(Walk *, double y)
-        void (*learn)(Walk *, double y, double w)
-        void (*reopen)(Walk *)
-        void (*learn_class)(Walk *, int y, double w)
-        double (*rls_says)(const RLS *)
-        void (*rls_learns)(RLS *, double y, double w)
+        void (*propose)(Walk *) noexcept nogil
+        void (*finish)(Walk *) noexcept nogil
+        double (*value)(const Walk *, double r) noexcept nogil
+        double (*spread)(Walk *, const double *evidence) noexcept nogil
+        int (*residual)(const Walk *, const double *evidence, double y, double *r) noexcept nogil
+        void (*train)(Walk *, const double *evidence, double y, double r, double w) noexcept nogil
+        void (*commit)(Walk *) noexcept nogil
+        void (*follow)(Walk *) noexcept nogil
+        void (*join)(Walk *, double y) noexcept nogil
+        void (*learn)(Walk *, double y, double w) noexcept nogil
+        void (*reopen)(Walk *) noexcept nogil
+        void (*learn_class)(Walk *, int y, double w) noexcept nogil
+        double (*rls_says)(const RLS *) noexcept nogil
+        void (*rls_learns)(RLS *, double y, double w) noexcept nogil
     void errors_begin(CErrors *)
     void counts_refresh(ClassPool *)
     double rls_get(const RLS *, int i, int j)

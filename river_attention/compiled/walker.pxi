@@ -29,7 +29,7 @@ cdef class Walker:
     cdef readonly int64_t changes
     cdef readonly bint new  # whether the last x had features without a column
     cdef bint holds, dirty, remembers
-    cdef bint busy  # with rows, while other threads run
+    cdef bint busy  # with what other threads must not disturb
     cdef list foreign  # memories without a twin: (name, memory, first read, n)
     cdef dict proposals
     cdef int complete
@@ -61,8 +61,8 @@ cdef class Walker:
     cdef int _check_idle(self) except -1:
         if self.busy:
             raise RuntimeError(
-                "the model is learning or predicting a block in another thread: a model is for one "
-                "thread at a time, so wait for it, or give every thread a model of its own"
+                "the model is in use by another thread: a model is for one thread at a time, so wait "
+                "until that is done, or give every thread a model of its own"
             )
         return 0
 
@@ -71,7 +71,11 @@ cdef class Walker:
         self._check_idle()
         if self.holds:
             if self.dirty:
-                self._give()
+                self.busy = True
+                try:
+                    self._give()
+                finally:
+                    self.busy = False
             self.holds = False
         return self.task
 
@@ -80,10 +84,13 @@ cdef class Walker:
         cdef Arena arena = Arena()
         self._check_idle()
         memset(&self.walk, 0, sizeof(Walk))
+        self.busy = True
         try:
             self._read(arena)
         except _Unknown:
             return False
+        finally:
+            self.busy = False
         self.arena = arena
         self.holds, self.dirty, self.remembers = True, False, False
         return True
@@ -228,7 +235,15 @@ cdef class Walker:
         return self._encode_any(x)
 
     cdef int _encode_any(self, object x) except -1:
+        cdef int64_t changes = self.changes
+        cdef Arena arena = self.arena
         encoded = self.encoder.encode(x)
+        # a value may have methods in Python, and those may do anything
+        if not self.holds or self.arena is not arena or self.changes != changes:
+            raise RuntimeError(
+                "the model was used while it read x: by a value of x, or by another thread; a model "
+                "does one thing at a time"
+            )
         read(encoded.values, self.seen, self.walk.n_inputs)
         self.complete, self.new = encoded.complete, bool(encoded.new)
         self.keys, self.named = None, encoded.seen

@@ -15,7 +15,7 @@ cdef class Rows:
 
     cdef const double[:, ::1] X
     cdef Py_ssize_t n
-    cdef int n_names
+    cdef int n_names, n_known
     cdef int *columns  # -1 for names that are new
     cdef bint is_strict  # whether rows with new names have to be looked at one by one
 
@@ -28,6 +28,7 @@ cdef class Rows:
             raise MemoryError()
         for j in range(self.n_names):
             self.columns[j] = known_columns.get(names[j], -1)
+            self.n_known += self.columns[j] >= 0
         # one row may have more names than there is room for, which is worth a warning
         self.is_strict = encoder.max_features is not None and self.n_names > encoder.max_features
 
@@ -36,6 +37,5 @@ cdef class Rows:
 
     cdef int see(self, Py_ssize_t row, int n_inputs, double *out) noexcept nogil:
         """See ``see_row``."""
-        if self.n_names == 0:
-            return see_row(NULL, self.columns, 0, n_inputs, out)
-        return see_row(&self.X[row, 0], self.columns, self.n_names, n_inputs, out)
+        cdef const double *values = &self.X[row, 0] if self.n_names else NULL
+        return see_row(values, self.columns, self.n_names, self.n_known, n_inputs, out)

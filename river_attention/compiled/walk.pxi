@@ -11,7 +11,9 @@ cdef extern from "src/encode.h":
     int encode_row(object x, list keys, const int *columns, PyTypeObject *float64, double *out)
 
 cdef extern from "src/rows.h" nogil:
-    int see_row(const double *row, const int *columns, int n, int n_inputs, double *out)
+    int see_row(
+        const double *row, const int *columns, int n, int n_known, int n_inputs, double *out
+    )
 
 cdef extern from "src/walk.h" nogil:
     ctypedef struct Floor:

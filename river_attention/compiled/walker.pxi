@@ -58,6 +58,11 @@ cdef class Walker:
         """Whether the state is here, not in the NumPy objects."""
         return self.holds
 
+    @property
+    def is_busy(self):
+        """Whether it is in use, while other threads run."""
+        return self.busy
+
     cdef int _check_idle(self) except -1:
         if self.busy:
             raise RuntimeError(

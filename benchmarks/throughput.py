@@ -5,24 +5,32 @@ each is compared with the references of the same round: on a machine whose speed
 hold still where the times do not. Everything runs on one core, and CPU time is what counts. Rows
 that end in "NumPy" run without the compiled core, the others with it, if it was built.
 
+With `--blocks` rows come as one NumPy array to `predict_learn_many`, beside the loop over its rows
+as dicts, in turns; then two threads learn a block each, on models of their own, beside one thread
+that learns a single block. Threads are timed by the clock, for which the machine must have two
+cores to itself now and then: the best round counts, of rates as well as of ratios.
+
 Every attention mode runs with 4 heads of d_key 4 and d_value 4, six lags and one RLS, without
 memory bank and retrieval; the fast settings are "gla" without lags.
 
     python benchmarks/throughput.py [--rounds 40] [--steps 500] [--features 10] [--profile]
-                                    [--json FILE]
+                                    [--blocks] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import cProfile
+import functools
 import gc
 import json
+import math
 import os
 import pstats
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -182,6 +190,101 @@ def ratio(seconds: dict[str, np.ndarray], name: str, other: str) -> float:
     return float(np.median(seconds[name] / seconds[other]))
 
 
+def block_models() -> dict[str, Any]:
+    """Return what makes the models that learn blocks, by name."""
+    return {
+        "fast settings": lambda: StreamingAttentionRegressor(**FAST_SETTINGS),
+        "StreamingAttentionRegressor()": StreamingAttentionRegressor,
+        "RLSRegressor()": RLSRegressor,
+        "StreamingAttentionClassifier()": StreamingAttentionClassifier,
+    }
+
+
+class Threads:
+    """Threads that stand by, so that starting them is not what is timed."""
+
+    def __init__(self, n: int) -> None:
+        self._pool = concurrent.futures.ThreadPoolExecutor(n)
+        list(self._pool.map(time.sleep, [0.01] * n))
+
+    def seconds(self, calls: Sequence[Callable[[], Any]]) -> float:
+        """Return how long calls take that run at the same time, by the clock."""
+        start = time.perf_counter()
+        for future in [self._pool.submit(call) for call in calls]:
+            future.result()
+        return time.perf_counter() - start
+
+
+def measure_blocks(rounds: int, n_rows: int, n_features: int) -> dict[str, dict[str, float]]:
+    """Return rows per second of loop and block, and what a second thread gains, by model."""
+    rng = np.random.default_rng(0)
+    found: dict[str, dict[str, float]] = {}
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    threads = Threads(2)
+    names = [f"x{i}" for i in range(n_features)]
+    with ProgressBar(total=rounds * len(block_models())) as bar:
+        for name, make in block_models().items():
+            bar.label(name)
+            models = [make() for _ in range(3)]
+            # what takes a second and more need not be as long for the clock to see it
+            n = n_rows if name in ("fast settings", "RLSRegressor()") else n_rows // 10
+            X = rng.standard_normal((n, n_features))
+            y: Any = X.sum(axis=1) + rng.standard_normal(n)
+            if isinstance(models[0], base.Classifier):
+                y = y > 0.0
+            few = max(n // 20, 1)
+            rows = [dict(zip(names, row, strict=True)) for row in X[:few].tolist()]
+            pairs = list(zip(rows, y[:few].tolist(), strict=True))
+            for model in models:
+                model.learn_many(X[:1000], y[:1000], names=names)
+            best = dict.fromkeys(("loop", "block", "one thread", "two threads"), math.inf)
+            for _ in range(rounds):
+                if cores:
+                    os.sched_setaffinity(0, cores[:1])
+                gc.collect()
+                gc.disable()
+                start = time.process_time()
+                for x, label in pairs:
+                    models[0].predict_one(x)
+                    models[0].learn_one(x, label)
+                middle = time.process_time()
+                models[0].predict_learn_many(X, y, names=names)
+                end = time.process_time()
+                if cores:
+                    os.sched_setaffinity(0, cores)
+                calls = [
+                    functools.partial(model.predict_learn_many, X, y, names=names)
+                    for model in models[1:]
+                ]
+                alone = threads.seconds(calls[:1])
+                together = threads.seconds(calls)
+                gc.enable()
+                now = ((middle - start) / few, (end - middle) / n, alone / n, together / (2 * n))
+                best = {what: min(best[what], s) for what, s in zip(best, now, strict=True)}
+                bar.advance()
+            found[name] = {
+                "rows per second, loop": round(1.0 / best["loop"]),
+                "rows per second, block": round(1.0 / best["block"]),
+                "block, times the loop": round(best["loop"] / best["block"], 2),
+                "two threads, times one": round(best["one thread"] / best["two threads"], 2),
+            }
+    return found
+
+
+def block_table(found: dict[str, dict[str, float]]) -> str:
+    """Return the rates of blocks as a Markdown table."""
+    columns = list(next(iter(found.values())))
+    lines = [
+        "| model | " + " | ".join(columns) + " |",
+        "| --- |" + " ---: |" * len(columns),
+        *(
+            f"| {name} | " + " | ".join(f"{value:,}" for value in row.values()) + " |"
+            for name, row in found.items()
+        ),
+    ]
+    return "\n".join(lines)
+
+
 def profile(steps: int, n_features: int) -> None:
     """Print where the default model spends its time, the most expensive functions first."""
     rng = np.random.default_rng(0)
@@ -200,12 +303,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=500, help="steps in a turn")
     parser.add_argument("--features", type=int, default=10, help="features in a row")
     parser.add_argument("--profile", action="store_true", help="profile the default model instead")
+    parser.add_argument("--blocks", action="store_true", help="time blocks of rows instead")
+    parser.add_argument("--block-rows", type=int, default=20_000, help="rows in a block")
     parser.add_argument("--steps-only", choices=["fast", "default"], help="run a model, for tools")
     parser.add_argument("--json", type=Path, help="also write the ratios to this file")
     arguments = parser.parse_args(argv)
-    for name in ("rounds", "steps", "features"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name}={getattr(arguments, name)}: must be at least 1")
+    least = {"rounds": 1, "steps": 1, "features": 1, "block_rows": 200}
+    for name, minimum in least.items():
+        value = getattr(arguments, name)
+        if value < minimum:
+            parser.error(f"--{name.replace('_', '-')}={value}: must be at least {minimum}")
     if arguments.steps_only:
         model = StreamingAttentionRegressor(
             **(FAST_SETTINGS if arguments.steps_only == "fast" else {})
@@ -213,6 +320,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = random_rows(np.random.default_rng(0), 100, arguments.features)
         for _ in range(arguments.steps // 100):
             step_through(model, rows)
+    elif arguments.blocks:
+        found = measure_blocks(arguments.rounds, arguments.block_rows, arguments.features)
+        print(block_table(found))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     elif arguments.profile:
         profile(arguments.rounds * arguments.steps, arguments.features)
     else:

@@ -363,7 +363,8 @@ class Encoder(Stateful):
             If a value is not a number, or a name is known by its address only.
         """
         try:
-            if isinstance(x, dict) and len(x) == len(self.names) and not self._starts:
+            # a dict of a kind of its own, a Counter say, may have a value for what is not there
+            if type(x) is dict and len(x) == len(self.names) and not self._starts:
                 row = [x[name] for name in self.names]
                 # the length is not below the limit for NaN and inf either
                 if _QUICK.issuperset(map(type, row)) and math.hypot(*row) <= LIMIT:

@@ -9,6 +9,7 @@ inside) has one implementation, that of NumPy.
 """
 
 from cpython.object cimport PyTypeObject
+from libc.float cimport DBL_MAX
 from libc.math cimport NAN, isfinite, fabs
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -131,6 +132,7 @@ cdef object known(object part, object kind, object other=None):
 include "rooms.pxi"
 
 
+include "rows.pxi"
 include "walker.pxi"
 include "regression.pxi"
 include "classes.pxi"
@@ -196,6 +198,60 @@ cdef class LeastSquares(Walker):
         self.changes += 1
         self.kernels.rls_learns(self.rls, label, weight)
         return True
+
+    cdef bint _look_at(self, Rows rows, Py_ssize_t at, bint learns) noexcept nogil:
+        """The features of a row to those of the least squares; whether all have a column."""
+        cdef int n = self.walk.n_inputs, i
+        cdef int complete = rows.see(at, n, self.seen)
+        if complete < 0 and (learns or rows.is_strict):
+            return False
+        if learns:
+            self._count_all(self.seen, complete)
+        if complete <= 0:
+            for i in range(n):
+                if self.seen[i] != self.seen[i]:
+                    self.seen[i] = 0.0
+        rls_see(self.rls, self.walk.evidence, self.rls.p)
+        return True
+
+    def predict_rows(self, names, X, double[::1] answers, Py_ssize_t at=0):
+        """Predict the rows from `at` on, the state held still; returns the first left to NumPy."""
+        cdef Rows rows = self._rows(names, X)
+        if rows is None:
+            return at
+        with nogil:
+            while at < rows.n and self._look_at(rows, at, False):
+                answers[at] = said_safely(self.kernels.rls_says(self.rls))
+                at += 1
+        self._done(False)
+        return at
+
+    def learn_rows(self, names, X, const double[::1] y, const double[:] w, answers, Py_ssize_t at=0):
+        """Learn the rows from `at` on, after predicting them if answers are wanted.
+
+        Returns the first row that is left to NumPy.
+        """
+        cdef Rows rows = self._rows(names, X)
+        cdef double[::1] out = answers
+        cdef bint answers_too = answers is not None
+        cdef Py_ssize_t start = at
+        if rows is None:
+            return at
+        with nogil:
+            while at < rows.n and self._look_at(rows, at, True):
+                if answers_too:
+                    out[at] = said_safely(self.kernels.rls_says(self.rls))
+                self.kernels.rls_learns(self.rls, y[at], w[at])
+                at += 1
+        self._done(at > start)
+        return at
+
+
+cdef inline double said_safely(double prediction) noexcept nogil:
+    """As np.nan_to_num."""
+    if prediction != prediction:
+        return 0.0
+    return min(max(prediction, -DBL_MAX), DBL_MAX)
 
 
 def twin_of(task):

@@ -19,6 +19,7 @@ cdef class Classification(Walker):
     cdef int *past      # numbers of the last classes, the latest first
     cdef int *lag_at    # column and lag and class of every feature that is a past label
     cdef int n_lag_columns
+    cdef double *mixed  # scratch, one for every class
 
     cdef int _read(self, Arena arena) except -1:
         cdef Walk *s = &self.walk
@@ -46,6 +47,7 @@ cdef class Classification(Walker):
             _, lag, slot = name
             self.lag_at[3 * i], self.lag_at[3 * i + 1] = columns[name], lag - 1
             self.lag_at[3 * i + 2] = slot
+        self.mixed = arena.take(n_classes)
         s.target.n_lags, s.target.lags = s.n_long, arena.take(s.n_long)
         read(task.long_lags, s.target.lags, s.n_long)
         s.target.delta = s.evidence[s.last] = self.past[0]
@@ -121,6 +123,7 @@ cdef class Classification(Walker):
     cdef int _encode(self, object x) except -1:
         """As of all, with the past labels beside."""
         cdef int i, n = self.walk.n_inputs
+        self._check_idle()
         if self.keys is not None and PyDict_CheckExact(x):
             if PyDict_GET_SIZE(x) == PyList_GET_SIZE(self.keys):
                 for i in range(n):
@@ -142,7 +145,7 @@ cdef class Classification(Walker):
             self._learn_keys(x)
         return 0
 
-    cdef int _see_past(self) noexcept:
+    cdef int _see_past(self) noexcept nogil:
         cdef int i
         cdef int *at
         for i in range(self.n_lag_columns):
@@ -161,7 +164,7 @@ cdef class Classification(Walker):
             )
         return lags
 
-    cdef int _join(self, int number) noexcept:
+    cdef int _join(self, int number) noexcept nogil:
         """A label joins the past; see Classification.join."""
         cdef Walk *s = &self.walk
         cdef int i
@@ -173,20 +176,128 @@ cdef class Classification(Walker):
         s.target.delta = s.evidence[s.last] = number
         return 0
 
-    cdef list _mixed(self, const double *evidence):
+    cdef void _mix(self, const double *evidence, double *mixed) noexcept nogil:
         """The probability of every class in an evidence."""
         cdef ClassPool *pool = &self.walk.classes
         cdef const double *answers = evidence + self.walk.answers
         cdef int k, i, K = pool.n_classes
         cdef double p
-        cdef list mixed = []
         answers += pool.n_votes * K
         for k in range(K):
             p = 0.0
             for i in range(pool.n):
                 p += pool.shares[i] * answers[i * K + k]
-            mixed.append(p)
-        return mixed
+            mixed[k] = p
+
+    cdef list _mixed(self, const double *evidence):
+        self._mix(evidence, self.mixed)
+        return [self.mixed[k] for k in range(self.walk.classes.n_classes)]
+
+    cdef int _most_probable(self) noexcept nogil:
+        """The number of the most probable class, the first of equals."""
+        cdef int k, best = 0
+        self._mix(self.walk.evidence, self.mixed)
+        for k in range(self.walk.classes.n_classes):
+            if self.mixed[k] > self.mixed[best]:
+                best = k
+        return best
+
+    cdef bint _propose_row(self, Rows rows, Py_ssize_t at, bint learns) noexcept nogil:
+        """As of all, with the past labels beside."""
+        cdef Walk *s = &self.walk
+        cdef int i, complete = rows.see(at, s.n_inputs, self.seen)
+        if complete < 0 and (learns or rows.is_strict):
+            return False
+        self._see_past()
+        s.complete = 1
+        for i in range(s.n_inputs):
+            self.values[i] = self.seen[i]
+            if self.seen[i] != self.seen[i]:
+                s.complete = 0
+        self.kernels.propose(s)
+        self.kernels.finish(s)
+        return True
+
+    def predict_rows(self, names, X, list answers, Py_ssize_t at=0):
+        """The classes of the rows from `at` on, the state held still; the first left to NumPy."""
+        cdef Rows rows = self._rows(names, X)
+        cdef Py_ssize_t start = at
+        cdef int[::1] found
+        if rows is None:
+            return at
+        found = np.empty(rows.n, np.intc)
+        with nogil:
+            while at < rows.n and self._propose_row(rows, at, False):
+                found[at] = self._most_probable()
+                at += 1
+        self._done(False)
+        for row in range(start, at):
+            answers[row] = self.classes[found[row]]
+        return at
+
+    def probabilities_of_rows(self, names, X, double[:, ::1] answers, Py_ssize_t at=0):
+        """The probabilities [n, K] of the rows from `at` on; returns the first left to NumPy."""
+        cdef Rows rows = self._rows(names, X)
+        if rows is None:
+            return at
+        with nogil:
+            while at < rows.n and self._propose_row(rows, at, False):
+                self._mix(self.walk.evidence, &answers[at, 0])
+                at += 1
+        self._done(False)
+        return at
+
+    def learn_rows(self, names, X, y, const double[:] w, list answers, Py_ssize_t at=0):
+        """Learn the rows from `at` on, after predicting them if answers are wanted.
+
+        Returns the first row that is left to NumPy: one with a class that is new, too.
+
+        Parameters
+        ----------
+        names, X
+            See Rows.
+        y
+            Labels: a list of different ones, and which of them it is in every row [n]; time passes
+            without a label where that is -1.
+        w
+            Weights [n].
+        answers
+            Room for predictions [n], or None.
+        at
+            The first row.
+        """
+        cdef bint answers_too = answers is not None
+        cdef Py_ssize_t start = at
+        cdef int number
+        cdef int[::1] found, numbers
+        cdef const int64_t[::1] labels
+        if self.detector is not None or not self.holds and not self._take():
+            return at
+        different, labels = y
+        numbers = np.array([self.numbers.get(label, -1) for label in different], np.intc)
+        cdef Rows rows = self._rows(names, X)
+        if rows is None:
+            return at
+        found = np.empty(rows.n if answers_too else 0, np.intc)
+        with nogil:
+            while at < rows.n:
+                number = numbers[labels[at]] if labels[at] >= 0 else 0
+                if number < 0 or not self._propose_row(rows, at, True):
+                    break
+                if answers_too:
+                    found[at] = self._most_probable()
+                self._count_all(self.values, self.walk.complete)
+                if labels[at] >= 0:
+                    self.kernels.learn_class(&self.walk, number, w[at])
+                    self._join(number)
+                else:
+                    self.kernels.commit(&self.walk)
+                at += 1
+        self._done(at > start)
+        if answers_too:
+            for row in range(start, at):
+                answers[row] = self.classes[found[row]]
+        return at
 
     def probabilities(self, x):
         """The probability of every class if x came next; None: ask NumPy."""

@@ -117,6 +117,63 @@ cdef class Regression(Walker):
         self._learn_beside(label, weight)
         return True
 
+    def predict_rows(self, names, X, double[::1] answers, Py_ssize_t at=0):
+        """Predict the rows from `at` on, the state held still; returns the first left to NumPy."""
+        cdef Walk *s = &self.walk
+        cdef Rows rows = self._rows(names, X)
+        if rows is None:
+            return at
+        with nogil:
+            while at < rows.n and self._propose_row(rows, at, False):
+                answers[at] = self.kernels.value(s, s.evidence[s.prediction])
+                at += 1
+        self._done(False)
+        return at
+
+    def learn_rows(
+        self, names, X, const double[::1] y, const double[:] w, answers, Py_ssize_t at=0, sizes=None
+    ):
+        """Learn the rows from `at` on, after predicting them if answers are wanted.
+
+        Returns the first row that is left to NumPy. Where y is NaN time passes without a label.
+
+        Parameters
+        ----------
+        names, X
+            See Rows.
+        y, w
+            Labels and weights [n].
+        answers
+            Room for predictions [n], or None.
+        at
+            The first row.
+        sizes
+            Room for the size of the target after every row [n], or None.
+        """
+        cdef Walk *s = &self.walk
+        cdef double[::1] out = answers, size = sizes
+        cdef bint answers_too = answers is not None, sizes_too = sizes is not None
+        cdef Py_ssize_t start = at
+        if self.detector is not None:
+            return at
+        cdef Rows rows = self._rows(names, X)
+        if rows is None:
+            return at
+        with nogil:
+            while at < rows.n and self._propose_row(rows, at, True):
+                if answers_too:
+                    out[at] = self.kernels.value(s, s.evidence[s.prediction])
+                self._count_all(self.values, s.complete)
+                if y[at] == y[at]:
+                    self.kernels.learn(s, y[at], w[at])
+                else:
+                    self.kernels.commit(s)
+                if sizes_too:
+                    size[at] = fabs(s.target.mean) + 2.0 * s.target.spread
+                at += 1
+        self._done(at > start)
+        return at
+
     cdef int _learn_beside(self, double y, double w) except -1:
         """Learn with code of the user beside, which may fail: it comes first."""
         cdef Walk *s = &self.walk

@@ -10,6 +10,11 @@ cdef extern from "Python.h":
 cdef extern from "src/encode.h":
     int encode_row(object x, list keys, const int *columns, PyTypeObject *float64, double *out)
 
+cdef extern from "src/rows.h" nogil:
+    int see_row(
+        const double *row, const int *columns, int n, int n_known, int n_inputs, double *out
+    )
+
 cdef extern from "src/walk.h" nogil:
     ctypedef struct Floor:
         int64_t n
@@ -172,21 +177,21 @@ cdef extern from "src/walk.h" nogil:
         double eps, largest_exponent
     int SCAN_LINEAR, SCAN_BONUS, SCAN_DIAGONAL, SCAN_NORMALIZED, SCAN_MLSTM, SCAN_LOG_LINEAR
     ctypedef struct Kernels:
-        void (*propose)(Walk *)
-        void (*finish)(Walk *)
-        double (*value)(const Walk *, double r)
-        double (*spread)(Walk *, const double *evidence)
-        int (*residual)(const Walk *, const double *evidence, double y, double *r)
-        void (*train)(Walk *, const double *evidence, double y, double r, double w)
-        void (*commit)(Walk *)
-        void (*follow)(Walk *)
-        void (*join)(Walk *, double y)
-        void (*learn)(Walk *, double y, double w)
-        void (*reopen)(Walk *)
-        void (*train_class)(Walk *, const double *evidence, int y, double w)
-        void (*learn_class)(Walk *, int y, double w)
-        double (*rls_says)(const RLS *)
-        void (*rls_learns)(RLS *, double y, double w)
+        void (*propose)(Walk *) noexcept nogil
+        void (*finish)(Walk *) noexcept nogil
+        double (*value)(const Walk *, double r) noexcept nogil
+        double (*spread)(Walk *, const double *evidence) noexcept nogil
+        int (*residual)(const Walk *, const double *evidence, double y, double *r) noexcept nogil
+        void (*train)(Walk *, const double *evidence, double y, double r, double w) noexcept nogil
+        void (*commit)(Walk *) noexcept nogil
+        void (*follow)(Walk *) noexcept nogil
+        void (*join)(Walk *, double y) noexcept nogil
+        void (*learn)(Walk *, double y, double w) noexcept nogil
+        void (*reopen)(Walk *) noexcept nogil
+        void (*train_class)(Walk *, const double *evidence, int y, double w) noexcept nogil
+        void (*learn_class)(Walk *, int y, double w) noexcept nogil
+        double (*rls_says)(const RLS *) noexcept nogil
+        void (*rls_learns)(RLS *, double y, double w) noexcept nogil
         void (*scan_double)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
         void (*scan_float)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
     void errors_begin(CErrors *)

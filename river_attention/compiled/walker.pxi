@@ -29,13 +29,14 @@ cdef class Walker:
     cdef readonly int64_t changes
     cdef readonly bint new  # whether the last x had features without a column
     cdef bint holds, dirty, remembers
+    cdef bint busy  # with what other threads must not disturb
     cdef list foreign  # memories without a twin: (name, memory, first read, n)
     cdef dict proposals
     cdef int complete
     cdef int64_t[::1] clock    # of the encoder, which is kept up to date
     cdef int64_t[::1] seen_at
     cdef uint8_t[::1] once
-    cdef bint counts
+    cdef bint counts  # and whether they matter: there is a budget
     cdef readonly object named  # columns that the last x named; None for those that are not missing
     cdef list keys
     cdef int *columns
@@ -57,22 +58,44 @@ cdef class Walker:
         """Whether the state is here, not in the NumPy objects."""
         return self.holds
 
+    @property
+    def is_busy(self):
+        """Whether it is in use, while other threads run."""
+        return self.busy
+
+    cdef int _check_idle(self) except -1:
+        if self.busy:
+            raise RuntimeError(
+                "the model is in use by another thread: a model is for one thread at a time, so wait "
+                "until that is done, or give every thread a model of its own"
+            )
+        return 0
+
     def release(self):
         """The task, with the state."""
+        self._check_idle()
         if self.holds:
             if self.dirty:
-                self._give()
+                self.busy = True
+                try:
+                    self._give()
+                finally:
+                    self.busy = False
             self.holds = False
         return self.task
 
     cdef bint _take(self) except -1:
         """Take the state over; False if the task is nothing that C knows."""
         cdef Arena arena = Arena()
+        self._check_idle()
         memset(&self.walk, 0, sizeof(Walk))
+        self.busy = True
         try:
             self._read(arena)
         except _Unknown:
             return False
+        finally:
+            self.busy = False
         self.arena = arena
         self.holds, self.dirty, self.remembers = True, False, False
         return True
@@ -93,22 +116,28 @@ cdef class Walker:
     cdef int _count(self, const double *values, bint complete) except -1:
         """The encoder's count of which columns were seen with this row."""
         cdef int i
-        if not self.counts:
-            return 0
-        self.clock[0] += 1
-        if self.named is not None:
+        if self.named is None:
+            self._count_all(values, complete)
+        elif self.counts:
+            self.clock[0] += 1
             for i in self.named.tolist():
                 self.seen_at[i] = self.clock[0]
                 self.once[i] = 0
-            return 0
+        return 0
+
+    cdef void _count_all(self, const double *values, bint complete) noexcept nogil:
+        """The same where the columns seen are those that are not missing."""
+        cdef int i
+        if not self.counts:
+            return
+        self.clock[0] += 1
         if complete:
             self.clock[1] = self.clock[0]
-            return 0
+            return
         for i in range(self.walk.n_inputs):
             if values[i] == values[i]:
                 self.seen_at[i] = self.clock[0]
                 self.once[i] = 0
-        return 0
 
     cdef object _read_features(self, object features, int n_answers, int n_classes, Arena arena):
         """Everything up to the features of the readout; returns the layout.
@@ -194,6 +223,7 @@ cdef class Walker:
         """The values of x to `seen`; sets `complete` and `new`."""
         cdef Py_ssize_t n
         cdef int i, complete
+        self._check_idle()
         if self.keys is not None and PyDict_CheckExact(x):
             n = PyDict_GET_SIZE(x)
             if n == PyList_GET_SIZE(self.keys):
@@ -210,7 +240,15 @@ cdef class Walker:
         return self._encode_any(x)
 
     cdef int _encode_any(self, object x) except -1:
+        cdef int64_t changes = self.changes
+        cdef Arena arena = self.arena
         encoded = self.encoder.encode(x)
+        # a value may have methods in Python, and those may do anything
+        if not self.holds or self.arena is not arena or self.changes != changes:
+            raise RuntimeError(
+                "the model was used while it read x: by a value of x, or by another thread; a model "
+                "does one thing at a time"
+            )
         read(encoded.values, self.seen, self.walk.n_inputs)
         self.complete, self.new = encoded.complete, bool(encoded.new)
         self.keys, self.named = None, encoded.seen
@@ -276,6 +314,39 @@ cdef class Walker:
         for name, memory, _, _ in self.foreign:
             states[name] = memory.commit(states[name], self.proposals[name])
         return 0
+
+    cdef Rows _rows(self, object names, object X):
+        """The rows of a matrix, for which other threads may run from now on; None: ask NumPy.
+
+        Call ``_done`` after the last row.
+        """
+        if not self.holds and not self._take():
+            return None
+        self._check_idle()
+        if self.foreign or self.encoder._starts:
+            return None
+        cdef Rows rows = Rows(names, X, self.encoder)
+        self.remembers, self.busy = False, True
+        return rows
+
+    cdef int _done(self, bint changed) except -1:
+        """The last of some rows was done."""
+        self.busy, self.new, self.named = False, False, None
+        if changed:
+            self.dirty = True
+            self.changes += 1
+        return 0
+
+    cdef bint _propose_row(self, Rows rows, Py_ssize_t at, bint learns) noexcept nogil:
+        """Make the step of a row; False if it has a value without a column."""
+        cdef Walk *s = &self.walk
+        cdef int complete = rows.see(at, s.n_inputs, self.values)
+        if complete < 0 and (learns or rows.is_strict):
+            return False
+        s.complete = complete > 0
+        self.kernels.propose(s)
+        self.kernels.finish(s)
+        return True
 
     def look(self, x):
         """A copy of the evidence of x; None: ask NumPy."""

@@ -7,7 +7,7 @@ What a label is, how an answer is read and how one is trained is the task's (``c
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..encoding import Encoded
 from ..files import Saved
 from ..layers import Retrieval
 from ..state import Stateful, Writer
-from . import _frames
+from ._blocks import Blocks
 from ._twin import Twinned
 
 
@@ -131,79 +131,6 @@ class Stream(Twinned, Stateful, Saved, ConfigMixin):
         features = io.child("features", self.features_)
         if io.reading:
             self._keep(features)
-
-
-class Blocks:
-    """The rows of a data frame, for an estimator that knows single rows."""
-
-    def predict_one(self, x: dict[Any, Any]) -> Any:
-        """The prediction if x came next."""
-        raise NotImplementedError
-
-    def _foresee(self, x: Mapping[Any, Any]) -> Any:
-        """The prediction if x came next; pure."""
-        raise NotImplementedError
-
-    def _check(self, y: Any) -> Any:
-        """A label that was checked; raises what is wrong with it."""
-        raise NotImplementedError
-
-    def _clean(self, x: Any) -> dict[Any, float]:
-        """An x that was checked, as columns; raises what is wrong with it."""
-        raise NotImplementedError
-
-    def _learn(self, x: Mapping[Any, Any], y: Any, w: float) -> None:
-        """Learn one sample that was checked."""
-        raise NotImplementedError
-
-    _to_series: Callable[[list[Any], Any], Any] = staticmethod(_frames.to_series)
-    _labels: Callable[[Any, int], list[Any]] = staticmethod(_frames.labels)
-
-    def _checked(
-        self, rows: Iterable[Mapping[Any, Any]], y: Any, w: Any
-    ) -> list[tuple[dict[Any, float], Any, float]]:
-        """The rows of a block, all of them checked before the first is learned."""
-        batch = [self._clean(row) for row in rows]
-        labels = [self._check(value) for value in self._labels(y, len(batch))]
-        return list(zip(batch, labels, _frames.weights(w, len(batch)), strict=True))
-
-    def check_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
-        """Raise what ``learn_many`` would; learns nothing."""
-        self._checked(_frames.rows(X), y, w)
-
-    def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
-        """Learn the rows of a data frame one after the other, after all have been checked.
-
-        Parameters
-        ----------
-        X
-            A data frame of features, in the order of time.
-        y
-            A series of labels.
-        w
-            One sample weight for all rows, or one for each.
-        """
-        for x, label, weight in self._checked(_frames.rows(X), y, w):
-            self._learn(x, label, weight)
-
-    def predict_many(self, X: Any) -> Any:
-        """A prediction for every row of a data frame, each as if that row came next."""
-        return self._to_series([self._foresee(row) for row in _frames.rows(X)], X)
-
-    def predict_learn_many(self, X: Any, y: Any, w: Any = 1.0) -> Any:
-        """Test, then train: every row is predicted, then learned. Returns the predictions."""
-        return self._to_series(self._test_then_train(self._checked(_frames.rows(X), y, w)), X)
-
-    def predict_learn_rows(self, rows: Sequence[tuple[Mapping[Any, Any], Any]]) -> list[Any]:
-        """``predict_learn_many`` for pairs of features and label instead of a data frame."""
-        return self._test_then_train(self._checked([x for x, _ in rows], [y for _, y in rows], 1.0))
-
-    def _test_then_train(self, batch: list[tuple[dict[Any, float], Any, float]]) -> list[Any]:
-        predictions = []
-        for x, label, weight in batch:
-            predictions.append(self.predict_one(x))
-            self._learn(x, label, weight)
-        return predictions
 
 
 class OneLabel:

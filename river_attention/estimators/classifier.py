@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from river import base
 
 from .._validation import check_choice, check_int, check_number
@@ -17,6 +19,7 @@ from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, check_factors, class_experts
 from . import _frames
+from ._blocks import Names
 from ._debug import explain_classification
 from ._stream import LabelledStream, OneLabel, build_detector, resolve_seed
 
@@ -288,18 +291,37 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         said = self._twin_says(x)
         return self.task_.value(self._step(x).evidence) if said is None else said
 
-    _to_series = staticmethod(_frames.to_labels)
+    def _ask(self, name: str) -> Any:
+        # where labels come late all of it runs on NumPy
+        return None if self.advance_on == "predict" else super()._ask(name)
 
-    def predict_proba_many(self, X: Any) -> Any:
-        """Probabilities for every row of a data frame, each as if that row came next.
+    def _room(self, n_rows: int) -> list[Any]:
+        return [None] * n_rows
+
+    def _compact(self, labels: Any) -> tuple[list[Any], NDArray[np.int64]]:
+        """The labels that differ, and which of them it is in every row [n]."""
+        numbers: dict[Hashable, int] = {}
+        found = [numbers.setdefault(label, len(numbers)) for label in labels]
+        return list(numbers), np.array(found, np.int64)
+
+    def predict_proba_many(self, X: Any, names: Names = None) -> Any:
+        """Probabilities for every row of a block, each as if that row came next.
+
+        Parameters
+        ----------
+        X, names
+            See ``learn_many``.
 
         Returns
         -------
         A data frame with a column for every class; frames that know names only that are strings
-        get those.
+        get those. An array [n, n_classes] where X is one, the columns in the order of ``classes_``.
         """
-        records = [self._probabilities(x) for x in _frames.rows(X)]
-        return _frames.to_columns(records, self.classes_, X)
+        table = _frames.Table(X, names)
+        answers = np.empty((table.n_rows, len(self.classes_)))
+        ask = self._ask("probabilities_of_rows")
+        self._foreseen(table, answers, ask, lambda x: list(self._probabilities(x).values()))
+        return table.frame(answers, self.classes_)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, as text.

@@ -241,5 +241,13 @@ class StreamingAttentionMultiRegressor(  # type: ignore[misc]  # learn_one takes
         predictions: dict[Any, float] = self._see(x, key, self.task_.value)
         return predictions
 
-    _to_series = staticmethod(_frames.to_targets)
-    _labels = staticmethod(_frames.label_rows)
+    def _labels(self, y: Any, n_rows: int) -> list[Any]:
+        """The labels of a block, checked; those of an array [n, m] are named 0 to m - 1."""
+        return [self._check(value) for value in _frames.label_rows(y, n_rows)]
+
+    def _room(self, n_rows: int) -> list[Any]:
+        return [None] * n_rows
+
+    def _answered(self, answers: Any, table: _frames.Table) -> Any:
+        """A column for every target known by the last row; NaN where one was not known yet."""
+        return table.frame_of(answers, list(dict.fromkeys(name for row in answers for name in row)))

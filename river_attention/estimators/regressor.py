@@ -17,6 +17,7 @@ from ..modes import Mode
 from ..readout import Mixture, SingleReadout, check_factors, experts
 from ..readout.intervals import Levels, check_levels
 from ..readout.regression import ETA, ETA_LATE
+from ._blocks import Numbers
 from ._debug import explain_regression
 from ._stream import LabelledStream, OneLabel, build_detector, normal, resolve_seed
 
@@ -24,7 +25,7 @@ SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
 """The parameters that make features."""
 
 
-class StreamingAttentionRegressor(OneLabel, LabelledStream, base.MiniBatchRegressor):
+class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBatchRegressor):
     r"""Regression on a stream with a memory of its past.
 
     .. math::

@@ -16,11 +16,11 @@ from ..encoding import Encoded, Encoder, check_categorical
 from ..files import Saved
 from ..readout import RecursiveLeastSquares
 from ..state import Stateful, Writer
-from ._stream import Blocks
+from ._blocks import Blocks, Numbers
 from ._twin import Twinned
 
 
-class RLSRegressor(Twinned, Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor):
+class RLSRegressor(Numbers, Twinned, Stateful, Saved, Blocks, ConfigMixin, base.MiniBatchRegressor):
     r"""Linear regression by recursive least squares.
 
     .. math::

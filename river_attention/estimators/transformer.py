@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -35,6 +36,7 @@ from ..readout import ClassMixture, SingleReadout
 from ..readout.classes import class_experts
 from ..state import Writer
 from . import _frames
+from ._blocks import CheckedRows, Names
 from ._stream import Stream, resolve_seed
 
 FORGETTING_FACTOR = 0.998
@@ -47,7 +49,9 @@ def _is_class(y: Any) -> bool:
     return isinstance(y, (bool, np.bool_)) or not isinstance(y, (numbers.Number, np.number))
 
 
-class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer):
+class AttentionTransformer(
+    Stream, CheckedRows, base.MiniBatchSupervisedTransformer, base.SupervisedTransformer
+):
     r"""What a temporal memory knows of the stream, as features for any river model.
 
     .. math::
@@ -392,18 +396,78 @@ class AttentionTransformer(Stream, base.MiniBatchSupervisedTransformer, base.Sup
             return
         self._begin(of_classes=True)
 
-    def transform_many(self, X: Any) -> Any:
-        """What the memory says for every row of a data frame, if that row came next."""
-        records = [self.transform_one(row) for row in _frames.rows(X)]
-        names = list(self.transform_one({}))
-        return _frames.to_frame(records, names, X)
+    def transform_many(self, X: Any, names: Names = None) -> Any:
+        """What the memory says for every row of a block, if that row came next.
 
-    def learn_many(self, X: Any, y: Any = None) -> None:
-        """Advance over the rows of a data frame, after all have been checked."""
-        rows = [self._clean(row) for row in _frames.rows(X)]
-        labels = [None] * len(rows) if y is None else _frames.labels(y, len(rows))
-        for x, label in zip(rows, labels, strict=True):
-            self.learn_one(x, label)
+        Parameters
+        ----------
+        X
+            A data frame of features, or a NumPy array [n, d].
+        names
+            Names of the columns of an array; None names them 0 to d - 1.
+
+        Returns
+        -------
+        A data frame. An array where X is one, its columns in the order of ``transform_one({})``.
+        """
+        table = _frames.Table(X, names)
+        records = [self.transform_one(row) for row in table.rows()]
+        return table.frame_of(records, list(self.transform_one({})))
+
+    def learn_many(self, X: Any, y: Any = None, names: Names = None) -> None:
+        """Advance over the rows of a block, after all have been checked.
+
+        Parameters
+        ----------
+        X
+            A data frame of features, or a NumPy array [n, d], in the order of time.
+        y
+            A series, array or list of labels, which may be missing; None for none.
+        names
+            Names of the columns of an array; None names them 0 to d - 1.
+        """
+        table = _frames.Table(X, names)
+        n = table.n_rows
+        row = self._rows(table)
+        labels = [None] * n if y is None else _frames.labels(y, n)
+        compact, at = None, 0
+        with self._all_or_nothing(len(table.names)):
+            while at < n:
+                if compact is None and table.matrix is not None and self._twin_learns:
+                    compact = self._compact(labels)
+                if compact is not None:
+                    at = self._learn_block(table, compact, at)
+                if at < n:
+                    self.learn_one(row(at), labels[at])
+                    at += 1
+
+    @property
+    def _twin_learns(self) -> bool:
+        """Whether there is a twin, and labels are for it to learn from now on."""
+        if self._twin is None or not (self.with_forecast or self.window):
+            return False
+        return self._is_decided or self.target == "number"
+
+    def _compact(self, labels: list[Any]) -> Any:
+        """Labels as the twin takes them: those that are missing count as none."""
+        found = [self._label(y) for y in labels]
+        if isinstance(self._task, Classification):
+            numbers: dict[Any, int] = {}
+            which = [-1 if y is None else numbers.setdefault(y, len(numbers)) for y in found]
+            return list(numbers), np.array(which, np.int64)
+        return np.array([math.nan if y is None else y for y in found], np.float64)
+
+    def _learn_block(self, table: _frames.Table, labels: Any, at: int) -> int:
+        """Let the twin learn rows from ``at`` on; the first that it did not."""
+        learn, weights = self._twin.learn_rows, np.broadcast_to(1.0, table.n_rows)
+        if isinstance(self._task, Classification):
+            reached: int = learn(table.names, table.matrix, labels, weights, None, at)
+            return reached
+        sizes = np.empty(table.n_rows)
+        reached = learn(table.names, table.matrix, labels, weights, None, at, sizes)
+        for size in sizes[at:reached][~np.isnan(labels[at:reached])].tolist():
+            self.unit_.update(size)
+        return reached
 
     def reset_state(self) -> None:
         """Forget the stream (memory, past targets); scales and the readout stay."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -163,14 +163,18 @@ class SpikeEncoder(
         self.moments_.update(values, encoded.complete)
         self._n_rows += 1
 
-    def transform_many(self, X: Any) -> Any:
-        """The spikes of every row of a data frame, each as if that row came next."""
-        records = [self.transform_one(row) for row in _frames.rows(X)]
-        return _frames.to_frame(records, list(self.transform_one({})), X)
+    def transform_many(self, X: Any, names: Iterable[Hashable] | None = None) -> Any:
+        """The spikes of every row of a block, each as if that row came next.
 
-    def learn_many(self, X: Any, y: Any = None) -> None:
-        """End the rows of a data frame one after the other, after all have been checked."""
-        rows = [self.encoder_.clean(row) for row in _frames.rows(X)]
+        ``names`` are those of the columns of an array; None names them 0 to d - 1.
+        """
+        table = _frames.Table(X, names)
+        records = [self.transform_one(row) for row in table.rows()]
+        return table.frame_of(records, list(self.transform_one({})))
+
+    def learn_many(self, X: Any, y: Any = None, names: Iterable[Hashable] | None = None) -> None:
+        """End the rows of a block one after the other, after all have been checked."""
+        rows = [self.encoder_.clean(row) for row in _frames.Table(X, names).rows()]
         if y is not None:
             _frames.labels(y, len(rows))
         for row in rows:

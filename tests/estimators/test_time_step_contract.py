@@ -45,7 +45,9 @@ def questions(model, x):
 
 
 def as_bytes(answer):
-    return answer.to_numpy().tobytes() if hasattr(answer, "to_numpy") else repr(answer).encode()
+    # strings of a column may be other objects each time it is looked at
+    values = answer.to_numpy().tolist() if hasattr(answer, "to_numpy") else answer
+    return repr(values).encode()
 
 
 def one_by_one(predictions):

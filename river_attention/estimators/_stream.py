@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,21 @@ from river import base, proba
 
 from .._validation import check_seed, check_weight
 from ..config import ConfigMixin
-from ..core import Classification, Evidence, MemoryFeatures, MultiRegression, Regression, Step
+from ..core import (
+    Classification,
+    Evidence,
+    MemoryFeatures,
+    MultiRegression,
+    Regression,
+    Step,
+    build_memories,
+)
 from ..core.drift import Detector
 from ..core.pending import PendingSteps
 from ..encoding import Encoded
 from ..files import Saved
-from ..layers import Retrieval
+from ..layers import Memory, Retrieval
+from ..modes import Mode
 from ..state import Stateful, Writer
 from ._blocks import Blocks
 from ._twin import Twinned
@@ -69,9 +78,36 @@ class Stream(Twinned, Stateful, Saved, ConfigMixin):
     """
 
     _unsaved = ("_twin", "_memo", "_changes")
+    _sizes: ClassVar[tuple[str, ...]] = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
+    """Parameters that make features, for the error that says there are too many."""
+
+    mode: str | Mode | None
+    n_heads: int
+    d_key: int
+    d_value: int
+    memory: int
+    window: int
+
     _memo: Step | None = None
     # what the twin had done when the memo was made
     _changes = 0
+
+    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
+        """What remembers the stream, by name; other estimators have others."""
+        return build_memories(
+            self.mode,
+            self.n_heads,
+            self.d_key,
+            self.d_value,
+            self.memory,
+            seed,
+            self.window,
+            retrieval,
+        )
+
+    def _check_size(self, features: MemoryFeatures, n_lags: int) -> None:
+        """Raise if there are more features than a readout can take."""
+        features.check_size(n_lags, {name: getattr(self, name) for name in self._sizes})
 
     def _keep(self, task: Any) -> None:
         super()._keep(task)

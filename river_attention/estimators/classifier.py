@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 
 from .._validation import check_choice, check_int, check_number
-from ..core import Classification, MemoryFeatures, build_memories
+from ..core import Classification, MemoryFeatures
 from ..core.classification import CONTEXT, N_SLOTS, is_lag
 from ..core.drift import Detector
 from ..encoding import Encoded, check_categorical
-from ..layers import ClassRetrieval, Memory, Retrieval
+from ..layers import ClassRetrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, check_factors, class_experts
@@ -22,9 +22,6 @@ from . import _frames
 from ._blocks import Names
 from ._debug import explain_classification
 from ._stream import LabelledStream, OneLabel, build_detector, resolve_seed
-
-SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
-"""The parameters that make features."""
 
 
 class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClassifier):
@@ -191,8 +188,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             max_features=max_features,
             categorical=categorical,
         )
-        sizes = {name: getattr(self, name) for name in self._sizes}
-        features.check_size(max(N_SLOTS * n_lags, long_lags), sizes)
+        self._check_size(features, max(N_SLOTS * n_lags, long_lags))
         rows = class_experts(features.n_reads, factors, self.delta, long_lags)
         n_votes = len(READS) if window else 0
         readout = ClassMixture(rows, n_votes, factors[0], self.delta)
@@ -213,20 +209,6 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             "forgetting_factor": 1.0,
             "delta": 0.5,
         }
-
-    _sizes: ClassVar[tuple[str, ...]] = SIZES
-
-    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
-        return build_memories(
-            self.mode,
-            self.n_heads,
-            self.d_key,
-            self.d_value,
-            self.memory,
-            seed,
-            self.window,
-            retrieval,
-        )
 
     @property
     def _multiclass(self) -> bool:

@@ -19,9 +19,6 @@ from ..readout.several import MixtureOfSeveral, experts_of_several, single_of_se
 from . import _frames
 from ._stream import LabelledStream, resolve_seed
 
-SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
-"""The parameters that make features."""
-
 
 class StreamingAttentionMultiRegressor(  # type: ignore[misc]  # learn_one takes no kwargs
     LabelledStream, base.MultiTargetRegressor
@@ -174,8 +171,7 @@ class StreamingAttentionMultiRegressor(  # type: ignore[misc]  # learn_one takes
         features = SharedFeatures(
             memories, n_long, n_retrieved, len(mixture.experts), max_features, categorical
         )
-        sizes = {name: getattr(self, name) for name in SIZES}
-        features.check_size(max(n_lags, n_long), sizes)
+        self._check_size(features, max(n_lags, n_long))
         retrieval = RetrievalOfSeveral(window) if window else None
         self._begin(MultiRegression(features, mixture, retrieval, prior, n_lags, n_long))
 

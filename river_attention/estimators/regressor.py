@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from river import base, proba
 
 from .._validation import check_bool, check_choice, check_int, check_number
-from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target, build_memories
+from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target
 from ..core.regression import CONTEXT, EXPERTS_CONTEXT
 from ..encoding import check_categorical
-from ..layers import Memory, Retrieval
+from ..layers import Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import Mixture, SingleReadout, check_factors, experts
@@ -20,9 +20,6 @@ from ..readout.regression import ETA, ETA_LATE
 from ._blocks import Numbers
 from ._debug import explain_regression
 from ._stream import LabelledStream, OneLabel, build_detector, normal, resolve_seed
-
-SIZES = ("n_heads", "d_value", "memory", "n_lags", "long_lags")
-"""The parameters that make features."""
 
 
 class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBatchRegressor):
@@ -134,6 +131,8 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
     True
     """
 
+    _readouts: ClassVar[tuple[str, ...]] = ("mixture", "rls")
+
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -163,7 +162,7 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
         self.window = window
         self.n_lags = check_int("n_lags", n_lags, 0)
         self.long_lags = check_int("long_lags", long_lags, 0)
-        self.readout = check_choice("readout", readout, ("mixture", "rls"))
+        self.readout = check_choice("readout", readout, self._readouts)
         self.forgetting_factor = forgetting_factor
         self.delta = None if delta is None else check_number("delta", delta, above=0.0)
         self.huber = check_bool("huber", huber)
@@ -175,7 +174,8 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
         self.seed = seed
         has_experts = readout == "mixture"
         n_long = long_lags if has_experts else 0
-        memories = self._memories(resolve_seed(seed), Retrieval)
+        drawn = resolve_seed(seed)
+        memories = self._memories(drawn, Retrieval)
         context = CONTEXT + (EXPERTS_CONTEXT if has_experts else ())
         features = MemoryFeatures(
             memories,
@@ -185,17 +185,14 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
             max_features=max_features,
             categorical=categorical,
         )
-        sizes = {name: getattr(self, name) for name in self._sizes}
-        features.check_size(max(n_lags, n_long), sizes)
+        self._check_size(features, max(n_lags, n_long))
         target = Target(prior, max(n_lags, n_long), for_retrieval=window > 0)
-        self._begin(
-            Regression(
-                features,
-                target,
-                self._build_readout(features.n_reads),
-                build_detector(drift_detector),
-            )
-        )
+        self._begin(self._build_task(features, target, drawn))
+
+    def _build_task(self, features: MemoryFeatures, target: Target, seed: int) -> Regression:
+        """Features and target with the readout behind them."""
+        readout = self._build_readout(features.n_reads)
+        return Regression(features, target, readout, build_detector(self.drift_detector))
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -214,20 +211,6 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
             "delta": 0.1,
             "prior": "zero",
         }
-
-    _sizes: ClassVar[tuple[str, ...]] = SIZES
-
-    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
-        return build_memories(
-            self.mode,
-            self.n_heads,
-            self.d_key,
-            self.d_value,
-            self.memory,
-            seed,
-            self.window,
-            retrieval,
-        )
 
     def _build_readout(self, n_reads: int) -> Mixture | SingleReadout:
         factors = check_factors(self.forgetting_factor)

@@ -20,7 +20,6 @@ from ..core import (
     SteadyUnit,
     Step,
     Target,
-    build_memories,
     shown_forecast,
     shown_group,
     shown_odds,
@@ -29,7 +28,7 @@ from ..core.classification import CONTEXT as CLASS_CONTEXT
 from ..core.classification import N_SLOTS, check_label, is_lag
 from ..core.regression import CONTEXT
 from ..encoding import Encoded, check_categorical
-from ..layers import ClassRetrieval, Memory, Retrieval
+from ..layers import ClassRetrieval, Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, SingleReadout
@@ -146,6 +145,8 @@ class AttentionTransformer(
     MAE: 2.4...
     """
 
+    _sizes: ClassVar[tuple[str, ...]] = ("n_heads", "d_value", "memory", "n_lags")
+
     def __init__(
         self,
         mode: str | Mode | None = "gated_delta_net",
@@ -205,23 +206,6 @@ class AttentionTransformer(
     def task_(self) -> Any:
         """Features, past targets and readout; ask again after the next sample."""
         return self._whole()
-
-    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
-        return build_memories(
-            self.mode,
-            self.n_heads,
-            self.d_key,
-            self.d_value,
-            self.memory,
-            seed,
-            self.window,
-            retrieval,
-        )
-
-    _sizes: ClassVar[tuple[str, ...]] = ("n_heads", "d_value", "memory", "n_lags")
-
-    def _check_size(self, features: MemoryFeatures, n_lags: int) -> None:
-        features.check_size(n_lags, {name: getattr(self, name) for name in self._sizes})
 
     def _numbers(self) -> Regression:
         features = MemoryFeatures(

@@ -41,7 +41,7 @@ class _OnPopulation(Stream):
     threshold_rate: float
 
     def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
-        memories: dict[str, Memory] = super()._memories(seed, retrieval)  # type: ignore[misc]
+        memories: dict[str, Memory] = super()._memories(seed, retrieval)
         memories[_NAME] = Population(
             self.n_neurons,
             self.dim,

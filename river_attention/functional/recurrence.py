@@ -24,6 +24,7 @@ arXiv:2406.06484.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,9 @@ def _scan(step: Step, state: Any, *tokens: Array) -> tuple[Array, Any]:
         reads.append(read)
     if not reads:
         with np.errstate(all="ignore"):  # only the shape of a read is wanted
-            _, read = step(state, *(np.zeros(array.shape[1:], array.dtype) for array in tokens))
+            # a step may work in place
+            nothing = (np.zeros(array.shape[1:], array.dtype) for array in tokens)
+            _, read = step(copy.deepcopy(state), *nothing)
         return np.empty((0, *read.shape), read.dtype), state
     return np.stack(reads), state
 

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import LARGEST_ARRAY, check_int, check_number, check_product
-from ..functional.recurrence import linear_step
+from ..functional.gated import elu_plus_one
+from ..functional.recurrence import linear_step, scan
 from .protocol import Drawn
 
 Array = NDArray[np.float64]
@@ -111,7 +112,7 @@ class HybridLinearAttention(Drawn):
         n, value = self.d_key, np.ones(self.d_value + 1)
         value[:-1] = projected[2 * n :]
         x = projected[: 2 * n]
-        phi = np.where(x > 0.0, x + 1.0, np.exp(np.minimum(x, 0.0)))
+        phi = elu_plus_one(x)
         new = np.empty_like(state)
         new[:n], read = linear_step(state[:n], self._decay, phi[n:, None], value, phi[None, :n])
         new[n], new[n + 1 :] = value, state[n:-1]
@@ -122,7 +123,9 @@ class HybridLinearAttention(Drawn):
 
     def forward(self, X: Array, state: Array) -> tuple[Array, Array]:
         """A sequence: inputs [T, d] and state to reads [T, d_value] and final state."""
-        reads = np.empty((len(X), self.d_value))
-        for x, row in zip(X, reads, strict=True):
-            row[:], state = self.propose(x, state)
-        return reads, state
+
+        def step(state: Array, projected: Array) -> tuple[Array, Array]:
+            read, state = self.attend(projected, state)
+            return state, read
+
+        return scan(step, state, X @ self.weights.T)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 from .._validation import check_bool
 from ..functional import qk_norm, qk_norm_backward
+from ..functional.gated import sigmoid
+from ..functional.recurrence import scan
 from .trained import Layer, positive
 
 Array = NDArray[Any]
@@ -28,8 +31,35 @@ Array = NDArray[Any]
 NORM_EPS = 1e-6
 
 
-def _sigmoid(x: Array) -> Array:
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
+def _step(state: Array, z: Array, R: Array) -> tuple[Array, Array]:
+    """One step of a layer: (h, c) and Wx + b to (h, c) and [i, f, g, o, c, h]."""
+    kept = np.empty((6, len(R[0])))
+    a = (z + R.dot(state[0])).reshape(4, -1)
+    kept[:4] = sigmoid(a)
+    np.tanh(a[2], out=kept[2])
+    i, f, g, o = kept[:4]
+    kept[4] = f * state[1] + i * g
+    kept[5] = o * np.tanh(kept[4])
+    return kept[:3:-1], kept
+
+
+def _step_back(
+    state: Array, d_h: Array, gates: Array, c: Array, before: Array, R: Array
+) -> tuple[Array, Array]:
+    """The same backwards: gradients of (h, c) from later steps to those of earlier ones and dz."""
+    i, f, g, o = gates
+    tanh_c = np.tanh(c)
+    dh = state[0] + d_h
+    dc = state[1] + dh * o * (1.0 - tanh_c * tanh_c)
+    dz = np.array(
+        [
+            dc * g * i * (1.0 - i),
+            dc * before * f * (1.0 - f),
+            dc * i * (1.0 - g * g),
+            dh * tanh_c * o * (1.0 - o),
+        ]
+    )
+    return np.array([dz.reshape(-1) @ R, dc * f]), dz
 
 
 class LSTM(Layer):
@@ -138,28 +168,15 @@ class LSTM(Layer):
                 f"{(2, self.n_layers, self.d_hidden)}"
             )
         final, kept = np.empty_like(state), []
-        n = self.d_hidden
         Y = self._norm(X, "in")
         for i in range(self.n_layers):
             inputs = Y
             z = inputs @ self.p[f"weight_ih_l{i}"].T
             z += self.p[f"bias_ih_l{i}"] + self.p[f"bias_hh_l{i}"]
             R = self.p[f"weight_hh_l{i}"]
-            h, c = state[0, i], state[1, i]
-            hs, cs = np.empty((len(X) + 1, n)), np.empty((len(X) + 1, n))
-            hs[0], cs[0] = h, c
-            gates = np.empty((len(X), 4, n))
-            for t in range(len(X)):
-                a = (z[t] + R.dot(h)).reshape(4, n)
-                gate = gates[t]
-                gate[:] = _sigmoid(a)
-                np.tanh(a[2], out=gate[2])
-                c = gate[1] * c + gate[0] * gate[2]
-                h = gate[3] * np.tanh(c)
-                hs[t + 1], cs[t + 1] = h, c
-            final[0, i], final[1, i] = h, c
-            kept.append((inputs, gates, hs, cs))
-            Y = self._norm(hs[1:], f"out_l{i}")
+            rows, final[:, i] = scan(partial(_step, R=R), state[:, i], z)
+            kept.append((inputs, rows, state[:, i]))
+            Y = self._norm(rows[:, 5], f"out_l{i}")
         return (Y, final, (X, kept)) if ctx else (Y, final)
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
@@ -167,25 +184,15 @@ class LSTM(Layer):
         X, kept = ctx
         g, n, dY = self.g, self.d_hidden, d_reads
         for i in reversed(range(self.n_layers)):
-            inputs, gates, hs, cs = kept[i]
-            dY = self._norm_backward(dY, hs[1:], f"out_l{i}")
-            R = self.p[f"weight_hh_l{i}"]
-            dz = np.empty((len(X), 4, n))
-            dh, dc = np.zeros(n), np.zeros(n)
-            for t in reversed(range(len(X))):
-                gi, gf, gg, go = gates[t]
-                tanh_c = np.tanh(cs[t + 1])
-                dh = dh + dY[t]
-                dc = dc + dh * go * (1.0 - tanh_c * tanh_c)
-                dz[t, 0] = dc * gg * gi * (1.0 - gi)
-                dz[t, 1] = dc * cs[t] * gf * (1.0 - gf)
-                dz[t, 2] = dc * gi * (1.0 - gg * gg)
-                dz[t, 3] = dh * tanh_c * go * (1.0 - go)
-                dc = dc * gf
-                dh = dz[t].reshape(-1) @ R
-            flat = dz.reshape(len(X), 4 * n)
+            inputs, rows, (h0, c0) = kept[i]
+            dY = self._norm_backward(dY, rows[:, 5], f"out_l{i}")
+            before = np.concatenate([[c0], rows[:-1, 4]])
+            tokens = (dY, rows[:, :4], rows[:, 4], before)
+            step = partial(_step_back, R=self.p[f"weight_hh_l{i}"])
+            dz, _ = scan(step, np.zeros((2, n)), *(token[::-1] for token in tokens))
+            flat = dz[::-1].reshape(len(X), 4 * n)
             g[f"weight_ih_l{i}"] += flat.T @ inputs
-            g[f"weight_hh_l{i}"] += flat.T @ hs[:-1]
+            g[f"weight_hh_l{i}"] += flat.T @ np.concatenate([[h0], rows[:-1, 5]])
             g[f"bias_ih_l{i}"] += flat.sum(axis=0)
             g[f"bias_hh_l{i}"] += flat.sum(axis=0)
             dY = flat @ self.p[f"weight_ih_l{i}"]

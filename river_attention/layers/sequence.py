@@ -158,8 +158,7 @@ class SequenceMemory(Drawn):
 
     def scale(self, fan_in: int) -> Array:
         """Deviation of the weights of a column: the root of one over the fan-in."""
-        d_in = self.options.get("n_heads", 4) * self.options.get("head_dim", 8)
-        return np.full(d_in, 1.0 / math.sqrt(fan_in))
+        return np.full(self.core.d_in, 1.0 / math.sqrt(fan_in))
 
     @property
     def n_outputs(self) -> int:

@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._validation import check_int
 from ..functional import qk_norm, qk_norm_backward
 from ..naming import generator
 
@@ -251,8 +252,7 @@ def _all(cls: Any) -> list[Any]:
 def positive(**sizes: Any) -> None:
     """Raise ``ValueError`` unless all sizes are integers of at least 1."""
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}={value!r}: must be an integer >= 1")
+        check_int(name, value, 1)
 
 
 class Dense(Layer):

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from .. import backend
 from .._validation import LARGEST_ARRAY, LIMIT, check_int, check_number, check_product
+from ..functional.recurrence import scan
 from ..layers.linear_attention import time_constants
 from ..layers.protocol import Drawn
 from ..state import Writer
@@ -258,8 +259,9 @@ class Population(Drawn):
 
     def forward(self, X: Array, state: Firing) -> tuple[Array, Firing]:
         """A sequence: inputs [T, d] and state to reads [T, 3 N] and final state."""
-        state, reads = state.copy(), np.empty((len(X), self.n_outputs))
-        for x, row in zip(X, reads, strict=True):
-            row[:], proposal = self.propose(x, state)
-            state = self.commit(state, proposal)
-        return reads, state
+
+        def step(state: Firing, x: Array) -> tuple[Firing, Array]:
+            read, proposal = self.propose(x, state)
+            return self.commit(state, proposal), read
+
+        return scan(step, state.copy(), X)

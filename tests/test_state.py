@@ -32,18 +32,10 @@ from river_attention import (
     from_bytes,
     load,
 )
+from river_attention._baselines import FAST_SETTINGS
 from river_attention.files import MAGIC
 from river_attention.modes import GLA, NAMED
 from river_attention.naming import from_text, to_text
-
-FAST = {
-    "mode": "gla",
-    "memory": 0,
-    "window": 0,
-    "n_lags": 0,
-    "long_lags": 0,
-    "readout": "rls",
-}
 
 
 def same(one, other):
@@ -477,7 +469,7 @@ def test_a_compact_copy_answers_almost_the_same(make_regressor, stream, train):
 
 def test_the_fast_settings_take_six_kilobytes():
     rng = np.random.default_rng(0)
-    model, level = StreamingAttentionRegressor(**FAST), 0.0
+    model, level = StreamingAttentionRegressor(**FAST_SETTINGS), 0.0
     for row in rng.normal(size=(2000, 10)).tolist():
         level = 0.9 * level + row[0]
         model.learn_one({f"x{i}": value for i, value in enumerate(row)}, level)

@@ -176,6 +176,19 @@ class TrainedReadout:
         if w == 0.0 or not self.names or len(x) != len(self.names):
             return
         weights = self._weights()
+        before = {name: value.copy() for name, value in weights.items()}
+        learned = False
+        try:
+            learned = self._descend(weights, x, r, w)
+        finally:
+            # weights of an overflow, of a look ahead, or of an optimizer that failed half way
+            if not learned:
+                for name, value in weights.items():
+                    value[:] = before[name]
+            self._memo = None
+
+    def _descend(self, weights: dict[Any, Array], x: Array, r: float, w: float) -> bool:
+        """A step of the optimizer; False if it cannot be taken, and weights are to be restored."""
         if self._looks_ahead:
             self.optimizer.look_ahead(weights)
             self._memo = None
@@ -188,7 +201,7 @@ class TrainedReadout:
         norm = float(np.sqrt(self.net.gradient @ self.net.gradient + np.square(dW).sum()))
         self.looked = self._seen(ctx)
         if not math.isfinite(norm):
-            return
+            return False
         factor = min(1.0, self.clip_gradient / norm) if norm > 0.0 else 1.0
         gradients: dict[Any, Array] = {"theta": factor * self.net.gradient}
         for i, block in enumerate(self.blocks):
@@ -199,16 +212,12 @@ class TrainedReadout:
         if self.l2:
             for name, value in weights.items():
                 gradients[name] = gradients[name] + self.l2 * value
-        before = {name: value.copy() for name, value in weights.items()}
-        after = self.optimizer.step(weights, gradients)
+        after = self.optimizer.step(dict(weights), gradients)
         if not all(np.isfinite(value).all() for value in after.values()):
-            after = before
-        if after["theta"] is not self.net.theta:
-            self.net.theta[:] = after["theta"]
-        for i, block in enumerate(self.blocks):
-            if after["in", i] is not block:
-                block[:] = after["in", i]
-        self._memo = None
+            return False
+        for name, value in weights.items():
+            value[:] = after[name]
+        return True
 
     def advance(self, x: Array) -> None:
         """Let a step be the past: the oldest input beyond b - 1 goes into the state."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -80,13 +80,16 @@ class Table:
         values: Sequence[float] = () if self.matrix is None else self.matrix[i].tolist()
         return dict(zip(self.names, values, strict=True))
 
+    def iter_rows(self) -> Iterator[dict[Hashable, Any]]:
+        """The rows as dicts, one at a time."""
+        if self.matrix is not None:
+            return map(self.row, range(self.n_rows))
+        found = self._array if self._frame is None else self._frame.iter_rows()
+        return (dict(zip(self.names, row, strict=True)) for row in found)
+
     def rows(self) -> list[dict[Hashable, Any]]:
         """All rows as dicts."""
-        if self.matrix is not None:
-            found: Iterable[Sequence[Any]] = self.matrix.tolist()
-        else:
-            found = self._array if self._frame is None else self._frame.iter_rows()
-        return [dict(zip(self.names, row, strict=True)) for row in found]
+        return list(self.iter_rows())
 
     def series(self, values: Any) -> Any:
         """Answers as a series of the kind, and with the index, of X; for an array an array.
@@ -162,13 +165,6 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
     for i, value in enumerate(values):
         found[i] = value
     return found
-
-
-def rows(X: Any) -> list[dict[Any, Any]]:
-    """The rows of a data frame as dicts."""
-    frame = dataframe.into_frame(X)
-    columns = frame.columns
-    return [dict(zip(columns, row, strict=True)) for row in frame.iter_rows()]
 
 
 def labels(y: Any, n_rows: int) -> list[Any]:

@@ -273,10 +273,6 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         said = self._twin_says(x)
         return self.task_.value(self._step(x).evidence) if said is None else said
 
-    def _ask(self, name: str) -> Any:
-        # where labels come late all of it runs on NumPy
-        return None if self.advance_on == "predict" else super()._ask(name)
-
     def _room(self, n_rows: int) -> list[Any]:
         return [None] * n_rows
 

@@ -318,7 +318,7 @@ class KeyedModel(base.Wrapper, base.Estimator):
         records: list[dict[Any, float]] = [{} for _ in range(len(X))]
         for key, rows, X_k in self._groups(X):
             found = self._find(key).predict_proba_many(X_k, **kwargs)
-            for i, record in zip(rows, _frames.rows(found), strict=True):
+            for i, record in zip(rows, _frames.Table(found).rows(), strict=True):
                 records[i] = record
         classes = list(dict.fromkeys(label for record in records for label in record))
         columns = {label: [record.get(label, 0.0) for record in records] for label in classes}
@@ -338,7 +338,7 @@ class KeyedModel(base.Wrapper, base.Estimator):
         looked_at = frame if callable(self.key) else frame.select(names)
         numbers: dict[Hashable, list[int]] = {}
         if callable(self.key) or names:
-            for i, row in enumerate(_frames.rows(looked_at.to_native())):
+            for i, row in enumerate(_frames.Table(looked_at.to_native()).rows()):
                 numbers.setdefault(split(row, self.key)[0], []).append(i)
         elif len(frame):
             numbers[split({}, self.key)[0]] = list(range(len(frame)))

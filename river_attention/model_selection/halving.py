@@ -45,16 +45,8 @@ def first_checkpoint(n_rows: int | None, warmup: int = 0) -> int:
     return max(FIRST_ROWS if n_rows is None else math.ceil(n_rows / 8), 2 * warmup)
 
 
-def better_half(
-    candidates: list[Candidate], key: Callable[[Candidate], Any]
-) -> tuple[list[Candidate], list[Candidate]]:
-    """Those that stay, in their order, and those that go: of an odd number the smaller part.
-
-    ``key`` is smallest for the best.
-    """
-    order = sorted(candidates, key=key)
-    stay = {candidate.index for candidate in order[: math.ceil(len(order) / 2)]}
-    return (
-        [candidate for candidate in candidates if candidate.index in stay],
-        [candidate for candidate in candidates if candidate.index not in stay],
-    )
+def better_half(candidates: list[Candidate], key: Callable[[Candidate], Any]) -> list[Candidate]:
+    """The half whose ``key`` is smaller, in their order; of an odd number the larger part."""
+    best = sorted(candidates, key=key)[: math.ceil(len(candidates) / 2)]
+    stay = {candidate.index for candidate in best}
+    return [candidate for candidate in candidates if candidate.index in stay]

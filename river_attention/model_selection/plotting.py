@@ -51,21 +51,21 @@ def _values(results: dict[str, Any], name: str) -> list[Any]:
     ]
 
 
-def _levels(values: list[Any]) -> tuple[list[Any], list[float]]:
-    """Values that differ, in order, and where on the axis they stand."""
+def _levels(values: list[Any]) -> list[Any]:
+    """Values that differ, in order."""
     levels: list[Any] = []
     for value in values:
         if not any(value is other or value == other for other in levels):
             levels.append(value)
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in levels):
         levels.sort()
-    return levels, [float(i) for i in range(len(levels))]
+    return levels
 
 
 def _by_level(results: dict[str, Any], name: str) -> tuple[list[Any], list[list[int]]]:
     """The values of a parameter, and which candidates with a score have each."""
     values = _values(results, name)
-    levels, _ = _levels(values)
+    levels = _levels(values)
     scored = np.isfinite(results["mean_test_score"])
     members = [
         [i for i, v in enumerate(values) if scored[i] and (v is level or v == level)]
@@ -115,7 +115,7 @@ def _draw_curves(axes: Any, results: dict[str, Any], curves: list[Curve], n_curv
         key.removeprefix("param_")
         for key in results
         if key.startswith("param_")
-        and len(_levels(_values(results, key.removeprefix("param_")))[0]) > 1
+        and len(_levels(_values(results, key.removeprefix("param_")))) > 1
     ]
     for place, i in enumerate(order[:n_curves].tolist()):
         curve, params = curves[i], results["params"][i]

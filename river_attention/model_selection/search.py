@@ -153,7 +153,7 @@ class ProgressiveSearch(BaseEstimator):
                 alive = [candidate for candidate in alive if candidate.error is None]
                 if n_read == halve_at:
                     halve_at = next(halvings, math.inf)
-                    alive, _ = better_half(alive, lambda c: (order(c, bigger), c.cost, c.index))
+                    alive = better_half(alive, lambda c: (order(c, bigger), c.cost, c.index))
                 if alive:
                     report.tell(n_read, len(alive), best_of(alive, bigger))
                 del block  # never two of them at a time

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from river import stream as river_stream
-from river.utils import dataframe
 
 from ..estimators import _frames
 
@@ -174,15 +173,9 @@ def as_stream(X: Any, y: Any = None) -> tuple[Iterable[Any], int | None]:
             )
         return X, _n_rows(X)
     rows: Iterable[Any]
-    if isinstance(X, np.ndarray):
-        if X.ndim != 2:
-            raise ValueError(f"X is an array of shape {X.shape}: expected rows and columns, [n, d]")
-        n, names = len(X), list(range(X.shape[1]))
-        rows = (dict(zip(names, row.tolist(), strict=True)) for row in X)
-    elif hasattr(X, "columns"):
-        frame = dataframe.into_frame(X)
-        n, columns = len(frame), frame.columns
-        rows = (dict(zip(columns, row, strict=True)) for row in frame.iter_rows())
+    if isinstance(X, np.ndarray) or hasattr(X, "columns"):
+        table = _frames.Table(X)
+        n, rows = table.n_rows, table.iter_rows()
     else:
         rows = list(X)
         n = len(rows)

@@ -206,3 +206,26 @@ def test_resetting_forgets_the_window_and_keeps_the_weights():
     model.reset_state()
     assert model.look_one(x).shape == (2, 1)
     np.testing.assert_array_equal(model.task_.readout.net.theta, weights)
+
+
+class Fails(optim.SGD):
+    """Changes weights, and then fails, from the tenth step on."""
+
+    def _step_with_dict(self, w, g):
+        n_steps = self.n_iterations
+        w = super()._step_with_dict(w, g)
+        if n_steps >= 10:
+            for value in w.values():
+                value += 1.0
+            raise ArithmeticError("the tenth step")
+        return w
+
+
+def test_an_optimizer_that_fails_leaves_the_weights_as_they_were():
+    model = SlidingWindowAttentionRegressor(window_size=4, readout="sgd", optimizer=Fails(0.01))
+    with pytest.raises(ArithmeticError, match="tenth"):
+        for t in range(40):
+            before = model.task_.readout.net.theta.copy()
+            model.learn_one({"a": float(t % 3)}, float(t % 5))
+    assert t > 9
+    np.testing.assert_array_equal(model.task_.readout.net.theta, before)

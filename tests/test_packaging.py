@@ -42,11 +42,11 @@ def installed_metadata() -> metadata.PackageMetadata:
         pytest.skip("runs on the source tree, which carries no metadata")
 
 
-def test_runtime_dependencies_are_these_four():
+def test_runtime_dependencies_are_these_six():
     installed_metadata()
     requirements = metadata.requires("river-attention") or []
     runtime = {requirement_name(r) for r in requirements if "extra ==" not in r}
-    assert runtime == {"numpy", "scipy", "river", "scikit-learn"}
+    assert runtime == {"numpy", "scipy", "river", "scikit-learn", "narwhals", "joblib"}
 
 
 def test_metadata_names_licence_and_python():

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from river_attention.readout import shares
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def accuracy():
-    """The benchmark as a module, which is not part of the package."""
-    # Importable by name, so that worker processes find it however they are started.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("accuracy")
-        sys.modules.pop("accuracy")
+def accuracy(load_benchmark):
+    return load_benchmark("accuracy")
 
 
 @pytest.fixture

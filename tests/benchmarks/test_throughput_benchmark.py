@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def throughput():
-    """The benchmark as a module, which is not part of the package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("throughput")
-        sys.modules.pop("throughput")
+def throughput(load_benchmark):
+    return load_benchmark("throughput")
 
 
 @pytest.fixture(autouse=True)

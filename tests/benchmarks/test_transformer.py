@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def transformer():
-    """The benchmark as a module, which is not part of the package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("transformer")
-        sys.modules.pop("transformer")
+def transformer(load_benchmark):
+    return load_benchmark("transformer")
 
 
 def test_streams_of_a_folder_are_compared_and_written(transformer, tmp_path, capsys):

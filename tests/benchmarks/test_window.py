@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def window():
-    """The benchmark as a module, which is not part of the package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("window")
-        sys.modules.pop("window")
+def window(load_benchmark):
+    return load_benchmark("window")
 
 
 def test_estimators_are_compared_on_the_streams_of_a_folder(window, tmp_path, capsys):

@@ -223,9 +223,13 @@ class Fails(optim.SGD):
 
 def test_an_optimizer_that_fails_leaves_the_weights_as_they_were():
     model = SlidingWindowAttentionRegressor(window_size=4, readout="sgd", optimizer=Fails(0.01))
-    with pytest.raises(ArithmeticError, match="tenth"):
-        for t in range(40):
-            before = model.task_.readout.net.theta.copy()
+    for t in range(40):
+        before = model.task_.readout.net.theta.copy()
+        try:
             model.learn_one({"a": float(t % 3)}, float(t % 5))
+        except ArithmeticError:
+            break
+    else:
+        pytest.fail("the optimizer never failed")
     assert t > 9
     np.testing.assert_array_equal(model.task_.readout.net.theta, before)

@@ -20,7 +20,16 @@ from river import datasets, drift
 
 from river_attention import (
     AttentionTransformer,
+    LatentAttentionRegressor,
+    LSTMAttentionRegressor,
     RLSRegressor,
+    SlidingWindowAttention,
+    SlidingWindowAttentionClassifier,
+    SlidingWindowAttentionRegressor,
+    SpikeEncoder,
+    SpikingAttentionClassifier,
+    SpikingAttentionRegressor,
+    SpikingAttentionTransformer,
     StreamingAttentionClassifier,
     StreamingAttentionForecaster,
     StreamingAttentionMultiRegressor,
@@ -66,9 +75,9 @@ def stream(name: str, n_rows: int) -> Rows:
     return rows
 
 
-def regress(rows: Rows, **params: Any) -> Iterator[float]:
+def regress(rows: Rows, kind: Any = StreamingAttentionRegressor, **params: Any) -> Iterator[float]:
     """Means and deviations, test then train."""
-    model = StreamingAttentionRegressor(**params)
+    model = kind(**params)
     for t, (x, y) in enumerate(rows):
         answer = model.predict_one(x, with_dist=True)
         yield from (answer.mu, answer.sigma)
@@ -105,9 +114,11 @@ def regress_several(rows: Rows, **params: Any) -> Iterator[float]:
         last = y
 
 
-def classify(rows: Rows, delay: int = 0, **params: Any) -> Iterator[float]:
+def classify(
+    rows: Rows, kind: Any = StreamingAttentionClassifier, delay: int = 0, **params: Any
+) -> Iterator[float]:
     """Probabilities of the classes seen so far, test then train."""
-    model, waiting = StreamingAttentionClassifier(**params), deque()
+    model, waiting = kind(**params), deque()
     for x, y in rows:
         yield from model.predict_proba_one(x).values()
         waiting.append((x, y))
@@ -125,9 +136,9 @@ def forecast(rows: Rows, **params: Any) -> Iterator[float]:
                 yield from (answer.mu, answer.sigma)
 
 
-def transform(rows: Rows, **params: Any) -> Iterator[float]:
+def transform(rows: Rows, kind: Any = AttentionTransformer, **params: Any) -> Iterator[float]:
     """The features before every row."""
-    model = AttentionTransformer(**params)
+    model = kind(**params)
     for x, y in rows:
         yield from model.transform_one(x).values()
         model.learn_one(x, y)
@@ -183,6 +194,27 @@ LEAST_SQUARES: dict[str, dict[str, Any]] = {
     "robust": {"forgetting_factor": 0.99, "leak": 8, "huber": True},
 }
 
+OTHER_REGRESSORS: dict[str, dict[str, Any]] = {
+    "window": {"kind": SlidingWindowAttentionRegressor, "window_size": 6},
+    "trained window": {
+        "kind": SlidingWindowAttentionRegressor,
+        "window_size": 4,
+        "readout": "sgd",
+    },
+    "lstm": {"kind": LSTMAttentionRegressor, "window_size": 4, "lstm_hidden": 6},
+    "latent": {"kind": LatentAttentionRegressor, "window_size": 6, "readout": "rls"},
+    "spiking": {"kind": SpikingAttentionRegressor, "target_rate": 0.1},
+}
+OTHER_CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "window": {"kind": SlidingWindowAttentionClassifier, "window_size": 6},
+    "spiking": {"kind": SpikingAttentionClassifier, "window": 50},
+}
+OTHER_TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "window": {"kind": SlidingWindowAttention, "window_size": 6, "head_dim": 2},
+    "spiking": {"kind": SpikingAttentionTransformer, "n_neurons": 4},
+    "spikes": {"kind": SpikeEncoder, "n_steps": 2},
+}
+
 Case = Callable[[int], np.ndarray]
 
 
@@ -200,6 +232,9 @@ CASES: dict[str, Case] = {
         (forecast, FORECASTERS, REGRESSION[:3]),
         (transform, TRANSFORMERS, REGRESSION),
         (least_squares, LEAST_SQUARES, REGRESSION),
+        (regress, OTHER_REGRESSORS, ("TrumpApproval", "gaps")),
+        (classify, OTHER_CLASSIFIERS, ("Phishing",)),
+        (transform, OTHER_TRANSFORMERS, ("gaps",)),
     )
     for label, params in settings.items()
     for name in names

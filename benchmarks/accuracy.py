@@ -161,6 +161,7 @@ def compared() -> dict[str, Model]:
         ),
         "RLSRegressor": Model(_rls),
         OURS: ours(),
+        f"{OURS}, trees=500": ours(trees=500),
         f'{OURS}, readout="rls"': ours(readout="rls"),
         f"{OURS}, fast settings": ours(**FAST_SETTINGS),
     }
@@ -187,6 +188,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"seed": 1},
     {"seed": 2},
     {"readout": "rls"},
+    {"trees": 500},
     {"window": 0},
     {"window": 500},
     {"window": 2000},

@@ -39,7 +39,7 @@ MAGIC = b"RIVERATT"
 MAJOR = 1
 
 _PREAMBLE = struct.Struct("<8sB3xQQ16s")
-_KINDS: dict[str, Any] = {kind: np.dtype(f"<{kind}") for kind in ("f8", "f4", "c16", "c8")}
+_KINDS: dict[str, Any] = {kind: np.dtype(f"<{kind}") for kind in ("f8", "f4", "c16", "c8", "i4")}
 _COMPACT = {"f8": "f4", "c16": "c8"}
 _REGISTRY: dict[str, type] = {}
 # deflate makes a thousand bytes of one at most; what a header says is not so uniform
@@ -182,7 +182,7 @@ def _pack(model: Any, compact: bool) -> bytes:
             plain[entry] = value
             continue
         kind = f"{value.dtype.kind}{value.dtype.itemsize}"
-        if compact and _fits_float32(value):
+        if compact and kind in _COMPACT and _fits_float32(value):
             kind = _COMPACT[kind]
         numbers = np.ascontiguousarray(value, _KINDS[kind])
         data: Any = numbers.reshape(-1).view(np.uint8).data

@@ -41,7 +41,8 @@ from ..modes import (
 )
 from ..modes._base import Mode, ReadingMode
 from ..moments import FORGETTING_RATE, ForgettingRate, RunningMoments
-from ..readout import ErrorQuantiles
+from ..readout import BoostedMixture, ErrorQuantiles
+from ..readout.boosting import Boosted as NumpyBoosted
 from ..readout.class_counts import ClassCounts
 from ..readout.intervals import DOWN, UP
 from ..readout.classes import ClassMixture
@@ -65,7 +66,7 @@ _FIELDS = {
     MemoryFeatures: {
         "encoder", "memories", "states", "n_reads", "_slots", "_learners", "moments",
         "_n_retrieved", "_has_situation", "_n_lags", "_n_long", "_context", "_hidden", "_lags_in",
-        "_visible", "_shown", "_computed", "_moves", "_before",
+        "_visible", "_shown", "_computed", "_moves", "_before", "_n_history", "_came_before",
     },
     Encoder: {
         "names", "max_features", "categorical", "n_evicted", "_columns", "_starts", "_pinned",
@@ -79,6 +80,7 @@ _FIELDS = {
         "_for_retrieval", "prior", "n", "anchor", "scale", "last", "lags", "delta", "_raw_lags",
         "_floor", "_difference_floor", "_n_differences", "_difference_mean",
         "_difference_variance", "_mean", "_variance", "_spread", "step_size", "low", "high",
+        "_in_history",
     },
     RobustMean: {"n", "value"},
     HuberScale: {"n", "fast", "slow"},
@@ -86,6 +88,11 @@ _FIELDS = {
     SingleReadout: {"experts", "shares", "mean_losses", "_n_losses", "noise"},
     Mixture: {
         "experts", "shares", "mean_losses", "_n_losses", "eta", "n_answers", "scale", "_n_far",
+        "n_told",
+    },
+    NumpyBoosted: {
+        "every", "seed", "kind", "n", "trees", "failure", "chunks", "_start", "_begun",
+        "_takes_over", "_coming", "_since",
     },
     Linear: {"rls", "_late_prior"},
     NumpyClassification: {
@@ -94,6 +101,7 @@ _FIELDS = {
     },
     ClassMixture: {
         "experts", "shares", "mean_losses", "_n_losses", "n_classes", "counts", "n_votes", "pool",
+        "n_told",
         "_n_logits",
     },
     LogLinearPool: {"rls"},
@@ -113,6 +121,7 @@ _FIELDS = {
     ClassRetrieval: {"window"},
     Ring: {"capacity", "n", "n_appended", "_end", "_is_branch", "_rows"},
 }
+_FIELDS[BoostedMixture] = _FIELDS[Mixture] | {"boosted", "n_opinions"}
 _OPTIONAL = {"_layout"}
 
 
@@ -130,8 +139,6 @@ cdef object known(object part, object kind, object other=None):
 
 
 include "rooms.pxi"
-
-
 include "rows.pxi"
 include "walker.pxi"
 include "regression.pxi"

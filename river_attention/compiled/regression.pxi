@@ -4,10 +4,13 @@ cdef class Regression(Walker):
     """The twin of :class:`river_attention.core.Regression`."""
 
     cdef object detector
+    cdef object chunk  # of the trees: where the next rows go
+    cdef object trees  # whose nodes are read
 
     cdef int _read(self, Arena arena) except -1:
         task = known(self.task, NumpyRegression)
-        readout = known(task.readout, SingleReadout, Mixture)
+        kind = Mixture if type(task.readout) is Mixture else BoostedMixture
+        readout = known(task.readout, SingleReadout, kind)
         self.detector = task.detector
         layout = self._read_features(task.features, readout.n_answers, 0, arena)
         read_target(task.target, &self.walk.target, arena)
@@ -18,7 +21,8 @@ cdef class Regression(Walker):
         cdef Pool *pool = &self.walk.pool
         cdef int n = len(readout.experts), i
         cdef Expert *expert
-        pool.n, pool.mixes = n, type(readout) is Mixture
+        pool.n, pool.mixes = n, type(readout) is not SingleReadout
+        pool.n_told, pool.n_awake = n, readout.n_awake
         pool.experts = <Expert *>arena.take(n * (sizeof(Expert) // sizeof(double) + 1))
         pool.shares, pool.mean_losses = arena.take(n), arena.take(n)
         pool.errors, pool.losses, pool.sorted = arena.take(n), arena.take(n), arena.take(n)
@@ -30,7 +34,14 @@ cdef class Regression(Walker):
         else:
             pool.eta, pool.n_far = readout.eta, readout._n_far
             read_mean(readout.scale, &pool.scale)
-        for i, (_, part, learner) in enumerate(readout.experts):
+        if type(readout) is BoostedMixture:
+            pool.n_told = readout.n_told
+            self._read_history(arena)
+            self.trees = None
+            self._read_boosted(readout.boosted)
+        elif self.walk.boosted.part >= 0:
+            raise _Unknown(readout)
+        for i, (_, part, learner) in enumerate(readout.experts[:pool.n_told]):
             expert = &pool.experts[i]
             place = layout[part]
             if learner is None:
@@ -41,6 +52,73 @@ cdef class Regression(Walker):
             if expert.rls.p != expert.length or expert.rls.m != 1:
                 raise _Unknown(learner)
         return 0
+
+    cdef int _read_history(self, Arena arena) except -1:
+        """Which lags the trees see."""
+        cdef CBoosted *boosted = &self.walk.boosted
+        cdef int n = boosted.n_history, i
+        cdef int *history = <int *>arena.take(n)
+        lags = self.task.target._in_history
+        if boosted.part < 0 or len(lags) != n or max(lags) >= self.walk.target.n_lags:
+            raise _Unknown(self.task.target)
+        for i in range(n):
+            history[i] = lags[i]
+        boosted.history = history
+        boosted.width = n + self.walk.pool.n_told + 2 * self.walk.n_inputs
+        boosted.row = <float *>arena.take(boosted.width)
+        return 0
+
+    cdef int _read_boosted(self, object boosted) except -1:
+        """The trees, and where the next rows go."""
+        cdef CBoosted *s = &self.walk.boosted
+        cdef float[:, ::1] rows
+        cdef double[::1] steps, weights
+        cdef Py_ssize_t at
+        cdef const uint8_t[::1] nodes
+        cdef const int[::1] roots
+        known(boosted, NumpyBoosted)
+        if boosted.width > s.width:
+            raise _Unknown(boosted)
+        self.chunk = chunk = boosted.place(s.width)
+        rows, steps, weights, at = chunk.rows, chunk.steps, chunk.weights, chunk.n
+        s.rows, s.steps, s.weights = &rows[at, 0], &steps[at], &weights[at]
+        s.n_new, s.due = 0, min(boosted.due - boosted.n, chunk.room)
+        trees = boosted.trees
+        s.fitted = trees is not None
+        if not s.fitted or trees is self.trees:
+            return 0
+        self.trees = trees
+        s.n_roots, s.base = len(trees.roots), trees.base
+        if s.n_roots:
+            if trees.nodes["feature"].max() >= s.width:
+                raise _Unknown(trees)
+            nodes, roots = trees.nodes.view(np.uint8), trees.roots
+            s.nodes, s.roots = <const TreeNode *>&nodes[0], &roots[0]
+        return 0
+
+    cdef int _turn(self) except -1:
+        """Let the trees do what is due: take over, begin a fit, make room."""
+        cdef Pool *pool = &self.walk.pool
+        cdef bint sleeps = pool.n_awake < pool.n
+        readout = self.task.readout
+        readout.boosted.add(self.chunk, self.walk.boosted.n_new)
+        self.walk.boosted.n_new = 0
+        if not sleeps:
+            readout.boosted.turn()
+        else:
+            # they may wake up, and get a share
+            readout.shares = write(pool.shares, pool.n)
+            readout.mean_losses = write(pool.mean_losses, pool.n)
+            readout.turn()
+            read(readout.shares, pool.shares, pool.n)
+            read(readout.mean_losses, pool.mean_losses, pool.n)
+            pool.n_awake = readout.n_awake
+        self._read_boosted(readout.boosted)
+        return 0
+
+    cdef bint _is_due(self) noexcept nogil:
+        """Whether it is time for the trees to do something."""
+        return self.walk.boosted.part >= 0 and self.walk.boosted.n_new >= self.walk.boosted.due
 
     cdef int _give(self) except -1:
         """Give the state back to the NumPy objects."""
@@ -58,7 +136,10 @@ cdef class Regression(Walker):
         else:
             readout._n_far = pool.n_far
             readout.scale.n, readout.scale.value = pool.scale.n, pool.scale.value
-        for i in range(pool.n):
+        if self.walk.boosted.part >= 0:
+            readout.boosted.add(self.chunk, self.walk.boosted.n_new)
+            self.walk.boosted.n_new = 0
+        for i in range(pool.n_told):
             if pool.experts[i].rls != NULL:
                 write_rls(readout.experts[i].learner.rls, pool.experts[i].rls)
         return 0
@@ -113,6 +194,8 @@ cdef class Regression(Walker):
             self.dirty, self.remembers = True, False
             self.changes += 1
             self.kernels.learn(s, label, weight)
+            if self._is_due():
+                self._turn()
             return True
         self._learn_beside(label, weight)
         return True
@@ -166,6 +249,9 @@ cdef class Regression(Walker):
                 self._count_all(self.values, s.complete)
                 if y[at] == y[at]:
                     self.kernels.learn(s, y[at], w[at])
+                    if self._is_due():
+                        with gil:
+                            self._turn()
                 else:
                     self.kernels.commit(s)
                 if sizes_too:
@@ -187,6 +273,8 @@ cdef class Regression(Walker):
         self.dirty, self.remembers = True, False
         self.changes += 1
         self.kernels.learn(s, y, w)
+        if self._is_due():
+            self._turn()
         if drifted:
             self.task.n_drifts += 1
             self.kernels.reopen(s)
@@ -213,6 +301,8 @@ cdef class Regression(Walker):
         self.changes += 1
         if learns:
             self.kernels.train(s, &buffer[0], y, r, w)
+            if self._is_due():
+                self._turn()
         if drifted:
             self.task.n_drifts += 1
             self.kernels.reopen(s)
@@ -255,6 +345,9 @@ cdef class Regression(Walker):
         s.bank.state = arena.copy(old.bank.state, 2 * s.bank.stride)
         s.bank.next = arena.take(2 * s.bank.stride)
         s.before = arena.copy(old.before, s.n_shown)
+        if s.boosted.part >= 0:
+            s.boosted.before = arena.copy(old.boosted.before, s.n_inputs)
+            branch.trees = self.trees
         s.retrieval.distance = arena.copy(old.retrieval.distance, s.retrieval.window)
         s.retrieval.next = arena.take(s.retrieval.window)
         s.retrieval.scores[0] = arena.take(s.retrieval.window)

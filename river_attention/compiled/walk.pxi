@@ -109,7 +109,7 @@ cdef extern from "src/walk.h" nogil:
         int start, length
         RLS *rls
     ctypedef struct Pool:
-        int n, mixes
+        int n, mixes, n_told, n_awake
         double eta
         Expert *experts
         double *shares
@@ -120,6 +120,22 @@ cdef extern from "src/walk.h" nogil:
         int64_t n_losses, n_far
         CNoiseVariance noise
         CRobustMean scale
+    ctypedef struct TreeNode:
+        double number
+        int feature, left, right, missing_left
+    ctypedef struct CBoosted "Boosted":
+        int part, n_history, width, fitted, n_roots
+        const int *history
+        const int *roots
+        const TreeNode *nodes
+        double base
+        double *before
+        int n_before
+        float *row
+        float *rows
+        double *steps
+        double *weights
+        int64_t n_new, due
     ctypedef struct ClassExpert:
         int kind, start, length
         RLS *rls
@@ -156,6 +172,7 @@ cdef extern from "src/walk.h" nogil:
         CErrors errors
         Pool pool
         ClassPool classes
+        CBoosted boosted
         double *evidence
         double *raw
         double *token

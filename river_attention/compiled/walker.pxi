@@ -178,6 +178,11 @@ cdef class Walker:
         s.anchor, s.prediction = layout.get("anchor", -1), layout.get("prediction", -1)
         s.unit, s.error_size = layout.get("unit", -1), layout.get("error size", -1)
         s.answers, s.size = layout["answers"].start, layout.size
+        s.boosted.part = -1
+        if features._n_history:
+            s.boosted.part, s.boosted.n_history = layout["boosted"].start, features._n_history
+            s.boosted.before, s.boosted.n_before = arena.take(n_inputs), len(features._came_before)
+            read(features._came_before, s.boosted.before, s.boosted.n_before)
         read_moments(features.moments, &s.moments, arena)
         foreign = []
         for name, memory in features.memories.items():
@@ -216,6 +221,8 @@ cdef class Walker:
             states["retrieved"] = write_retrieval(&s.retrieval, states["retrieved"])
         if s.moves:
             self.features._before = write(s.before, s.n_before)
+        if s.boosted.part >= 0:
+            self.features._came_before = write(s.boosted.before, s.boosted.n_before)
         write_moments(self.features.moments, &s.moments)
         return 0
 

@@ -16,7 +16,8 @@ from .._validation import is_absent
 from ..encoding import Encoded
 from ..layers import ClassRetrieval
 from ..naming import LABEL_LAG
-from ..readout import ClassMixture
+from ..readout import BoostedClassMixture, ClassMixture
+from ..readout.boosted_classes import N_LABELS
 from ..readout.class_counts import NOBODY
 from ..state import Stateful, Writer
 from . import drift
@@ -27,6 +28,8 @@ Array = NDArray[np.float64]
 
 CONTEXT = ("last", "nobody")
 """Number of the last class when x was seen, -1 for none; and always -1."""
+
+_NOTHING = np.zeros(0)
 
 N_SLOTS = 16
 """Number of classes whose past labels are features."""
@@ -114,7 +117,8 @@ class Classification(Stateful):
         self.detector = detector
         self.n_drifts = 0
         self.classes: list[Any] = []
-        self.past: deque[int] = deque(maxlen=max(n_lags, n_long, 1))
+        n_seen = N_LABELS if isinstance(readout, BoostedClassMixture) else 1
+        self.past: deque[int] = deque(maxlen=max(n_lags, n_long, n_seen))
         self.lags: dict[Any, float] = {}
         self.long_lags = np.zeros(n_long)
         self._n_lags = n_lags
@@ -128,11 +132,22 @@ class Classification(Stateful):
     def propose(self, encoded: Encoded) -> Step:
         """The step that an encoded x would make, and what the readout says of it."""
         last, readout = self.last, self.readout
-        step = self.features.propose(encoded, self.long_lags, float(last), readout.n_answers)
+        seen = (self.long_lags, float(last), readout.n_answers, self._history)
+        step = self.features.propose(encoded, *seen)
         step.evidence["last"] = last
         step.evidence["nobody"] = NOBODY
         readout.predict(step.evidence, self._votes(step))
         return step
+
+    @property
+    def _history(self) -> Array:
+        """The last classes, for trees [N_LABELS]; NaN where there are none."""
+        if not isinstance(self.readout, BoostedClassMixture):
+            return _NOTHING
+        history = np.full(N_LABELS, math.nan)
+        past = list(islice(self.past, N_LABELS))
+        history[: len(past)] = past
+        return history
 
     def _votes(self, step: Step) -> Array | None:
         """What retrieval says of the classes [6, K]; None without it."""
@@ -161,6 +176,8 @@ class Classification(Stateful):
         label = self._enter(y)
         self.readout.update(evidence, label, w)
         if w > 0.0:
+            if isinstance(self.readout, BoostedClassMixture):
+                self.readout.keep(evidence, label, w)
             self.features.learn(evidence, label)
         if drifted:
             self.n_drifts += 1

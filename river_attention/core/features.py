@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from ..layers import Memory, MemoryBank, MultiHeadLinearAttention, Retrieval
 from ..modes import Mode
 from ..moments import Limit, RunningMoments
 from ..naming import canonical_name
-from ..readout import ExpertPool
+from ..readout import BoostedClassMixture, BoostedMixture, ExpertPool
 from ..state import Stateful, Writer
 from .step import Evidence, Layout, Step, Transition
 
@@ -117,6 +118,8 @@ class MemoryFeatures(Stateful):
     moves
         Whether the long part holds the last move of every input as well: how far it is from the
         step before, 0 where there was none.
+    n_history
+        Length of the target's history in the part that trees see; 0 for no such part.
 
     Attributes
     ----------
@@ -138,6 +141,7 @@ class MemoryFeatures(Stateful):
         categorical: Any = None,
         computed: Callable[[Hashable], bool] | None = None,
         moves: bool = False,
+        n_history: int = 0,
     ) -> None:
         computed = hidden if computed is None else computed
         self.encoder = Encoder(max_features, categorical, pinned=computed)
@@ -153,13 +157,15 @@ class MemoryFeatures(Stateful):
         self._hidden = hidden
         self._computed = computed
         self._moves = moves
-        # inputs of the long part in the last step
+        self._n_history = n_history
+        # inputs of the long part in the last step, and those of trees
         self._before = _NOTHING
+        self._came_before = _NOTHING
         # lags join the inputs together with the first features: d counts both
         self._lags_in = 0
         # columns of u for the memories; None for all of them
         self._visible: NDArray[np.intp] | None = None
-        # columns of the inputs for retrieval and the long part; None for all of them
+        # columns of the inputs for retrieval, the long part and trees; None for all of them
         self._shown: NDArray[np.intp] | None = None
 
     def _place(self) -> None:
@@ -199,6 +205,10 @@ class MemoryFeatures(Stateful):
         if self._moves:
             self._before = io.array("before", self._before, None)
             io.check(len(self._before) <= n_inputs, "before is wider than there are inputs")
+        if self._n_history:
+            self._came_before = io.array("came_before", self._came_before, None, finite=False)
+            io.check(len(self._came_before) <= n_inputs, "came_before is wider than the inputs")
+            io.check(not np.isinf(self._came_before).any(), "came_before is infinite")
 
     def check_size(self, n_lags: int, parameters: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` if these parameters make more features than a readout can take.
@@ -238,6 +248,7 @@ class MemoryFeatures(Stateful):
             n_answers,
             None if self._shown is None else self._shown[: np.searchsorted(self._shown, n_inputs)],
             self._moves,
+            self._n_history,
         )
 
     @property
@@ -246,7 +257,12 @@ class MemoryFeatures(Stateful):
         return self._lags_in
 
     def propose(
-        self, encoded: Encoded, lags: Array = _NOTHING, delta: float = 0.0, n_answers: int = 0
+        self,
+        encoded: Encoded,
+        lags: Array = _NOTHING,
+        delta: float = 0.0,
+        n_answers: int = 0,
+        history: Array = _NOTHING,
     ) -> Step:
         """The step that an encoded x would make.
 
@@ -260,6 +276,8 @@ class MemoryFeatures(Stateful):
             The last step of the target, standardised.
         n_answers
             Room for the answers of the readout.
+        history
+            The target's history for trees.
         """
         values, n_reads, n_lags = encoded.values, self.n_reads, self._lags_in
         mean, divisor = self.moments.mean, self.moments.divisor
@@ -303,6 +321,13 @@ class MemoryFeatures(Stateful):
                 moves[len(before) :] = 0.0
             else:
                 long[n_long + 1 :] = shown
+        n_history = self._n_history
+        if n_history:
+            seen, before = buffer[layout["boosted"]], self._came_before
+            seen[:n_history] = history
+            seen[n_history::2] = values if self._shown is None else values[self._shown]
+            seen[n_history + 1 :: 2] = math.nan
+            seen[n_history + 1 : n_history + 2 * len(before) : 2] = before
         if self._n_retrieved:
             start = layout["retrieved 0"]
             buffer[start : start + self._n_retrieved] = raw[: self._n_retrieved]
@@ -319,11 +344,13 @@ class MemoryFeatures(Stateful):
         if evidence.n_evicted < self.encoder.n_evicted:
             layout = evidence.layout
             inputs = self.encoder.recycled_since(evidence.n_evicted, layout.n_inputs)
-            parts = [part for part in ("inputs", "situation", "long") if len(evidence[part])]
-            for part in parts:
+            for part in ("inputs", "situation", "long", "boosted"):
+                if not len(evidence[part]):
+                    continue
                 rows = evidence[part].reshape(layout.n_rows(part), -1)
+                unknown = math.nan if part == "boosted" else 0.0
                 for column in inputs.tolist():
-                    rows[:, layout.places(part, column)] = 0.0
+                    rows[:, layout.places(part, column)] = unknown
 
     def signature(self, encoded: Encoded) -> bytes:
         """Bytes that are equal for equal x, whatever columns have come in between."""
@@ -373,10 +400,15 @@ class MemoryFeatures(Stateful):
             self.states[name] = self.memories[name].commit(self.states[name], proposal)
         if self._moves:
             self._before = step.evidence["long"][self._n_long + 1 :: 2].copy()
+        if self._n_history:
+            came = step.transition.encoded.values
+            self._came_before = (
+                came if self._shown is None else came[self._shown[self._shown < len(came)]]
+            )
 
     def reset(self) -> None:
         """Forget the stream; moments and columns stay."""
-        self._before = _NOTHING
+        self._before = self._came_before = _NOTHING
         self.states = {name: memory.init_state() for name, memory, _ in self._slots}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -430,3 +462,6 @@ def check_sizes(io: Writer, features: MemoryFeatures, readout: ExpertPool) -> No
         if learner is not None:
             n, n_features = learner.rls.n_features, layout[part].stop - layout[part].start
             io.check(n == n_features, f"readout.{name} has {n} weights for {n_features} features")
+    if isinstance(readout, BoostedMixture | BoostedClassMixture):
+        seen = layout["boosted"].stop - layout["boosted"].start + readout.n_opinions
+        io.check(readout.boosted.width <= seen, f"readout.trees.rows: wider than {seen} features")

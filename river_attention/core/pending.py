@@ -105,7 +105,9 @@ def _evidence(
     io.check(known, "shapes: features that are unknown")
     buffer = buffers[start : start + layout.size].copy()
     io.check(len(buffer) == layout.size, "evidence is too short")
-    wild = np.flatnonzero(~np.isfinite(buffer)).tolist()
-    # there is no anchor before the first label
+    fine = np.isfinite(buffer)
+    # there is no anchor before the first label, and trees know what to do without a number
+    fine[layout["boosted"]] |= np.isnan(buffer[layout["boosted"]])
+    wild = np.flatnonzero(~fine).tolist()
     io.check(not wild or wild == [layout.get("anchor")], "evidence is not finite")
     return Evidence(buffer, layout), start + layout.size

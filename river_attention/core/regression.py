@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._validation import LIMIT, check_target
 from ..encoding import Encoded
 from ..layers import Retrieval
-from ..readout import ErrorQuantiles, Mixture, SingleReadout
+from ..readout import BoostedMixture, ErrorQuantiles, Mixture, SingleReadout
 from ..readout.robust import SQUARE_LIMIT
 from ..state import Stateful, Writer
 from . import drift
@@ -72,13 +72,14 @@ class Regression(Stateful):
     def propose(self, encoded: Encoded) -> Step:
         """The step that an encoded x would make, and what the readout says of it."""
         target, readout = self.target, self.readout
-        step = self.features.propose(encoded, target.lags, target.delta, readout.n_answers)
+        seen = (target.lags, target.delta, readout.n_answers, target.history)
+        step = self.features.propose(encoded, *seen)
         buffer, layout = step.evidence.buffer, step.evidence.layout
         if "last" in layout:
             buffer[layout["last"]], buffer[layout["mean"]] = target.in_units
         buffer[layout["anchor"]] = math.nan if target.last is None else target.anchor
-        buffer[layout["prediction"]] = readout.predict(step.evidence)
         buffer[layout["unit"]] = target.scale
+        buffer[layout["prediction"]] = readout.predict(step.evidence)
         buffer[layout["error size"]] = self.errors.size
         return step
 
@@ -123,6 +124,8 @@ class Regression(Stateful):
         self.readout.update(evidence, r, w)
         if w > 0.0:
             self._measure(evidence, y, anchor)
+            if isinstance(self.readout, BoostedMixture):
+                self.readout.keep(evidence, y, w)
             self.features.learn(evidence, r)
         if drifted:
             self.n_drifts += 1

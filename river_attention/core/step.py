@@ -38,9 +38,11 @@ class Layout(dict[str, Any]):
     n_answers
         Numbers that the experts answer.
     shown
-        Columns of the inputs that retrieval and the long part see; None for all.
+        Columns of the inputs that retrieval, the long part and trees see; None for all.
     moves
         Whether every input of the long part is followed by its last move.
+    n_history
+        Numbers of the target's history in the part that trees see; 0 means no such part.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class Layout(dict[str, Any]):
         n_answers: int,
         shown: NDArray[np.intp] | None = None,
         moves: bool = False,
+        n_history: int = 0,
     ) -> None:
         n_shown = n_inputs if shown is None else len(shown)
         full = n_reads + 1 + n_lags + n_inputs
@@ -80,6 +83,7 @@ class Layout(dict[str, Any]):
         self.size = full
         self._append("long", n_long + 1 + (1 + moves) * n_shown if n_long else 0)
         self._append("situation", 1 + n_shown if situation else 0)
+        self._append("boosted", n_history + 2 * n_shown if n_history else 0)
         for i in range(n_retrieved):
             self._append(f"retrieved {i}")
         for name in context:
@@ -88,7 +92,7 @@ class Layout(dict[str, Any]):
         self.n_answers = n_answers
         self.n_inputs = n_inputs
         self._shown = shown
-        self._per_input = {"long": 1 + moves}
+        self._per_input = {"long": 1 + moves, "boosted": 2}
         self.grown = (n_lags, n_inputs, n_answers)
 
     def n_rows(self, part: str) -> int:
@@ -101,7 +105,7 @@ class Layout(dict[str, Any]):
         if not width:
             return []
         n, shown = self.n_inputs, self._shown
-        if shown is not None and part in ("long", "situation"):
+        if shown is not None and part in ("long", "situation", "boosted"):
             n, column = len(shown), int(np.searchsorted(shown, column))
         # in every part the inputs stand last
         each = self._per_input.get(part, 1)
@@ -121,8 +125,9 @@ class Evidence:
     Parts, of which the first four overlap: ``full`` (all features of the readout: reads, then
     ``skip``), ``skip`` (bias, lags, input), ``token`` (lags, input), ``inputs``; ``long`` (long
     lags, bias, input; or input and last move of each in turn), ``situation`` (last step of the
-    target, input), ``retrieved i`` (raw reads of retrieval), the numbers of the task by their
-    names, and ``answers``.
+    target, input), ``boosted`` (history of the target, then every input as it came, now and one
+    step before; NaN where it is missing), ``retrieved i`` (raw reads of retrieval), the numbers of
+    the task by their names, and ``answers``.
 
     ``n_evicted`` is how often a column of the input had been given to another name by then.
     """

@@ -65,6 +65,8 @@ class Target(Stateful):
         Number of past targets kept as features.
     for_retrieval
         Whether to follow the standardised differences.
+    differences
+        Which lags the history compares with the last target, each below ``n_lags``.
 
     Attributes
     ----------
@@ -98,9 +100,15 @@ class Target(Stateful):
     """
 
     def __init__(
-        self, prior: str = "persistence", n_lags: int = 6, for_retrieval: bool = True
+        self,
+        prior: str = "persistence",
+        n_lags: int = 6,
+        for_retrieval: bool = True,
+        differences: Sequence[int] = (),
     ) -> None:
         self._for_retrieval = for_retrieval
+        # which of the lags the history holds, the last target first
+        self._in_history = [0, *differences] if differences else []
         self.prior = check_choice("prior", prior, PRIORS)
         self.n = 0
         self.anchor = 0.0
@@ -215,6 +223,15 @@ class Target(Stateful):
             return 0.0, 0.0
         last = self._mean if self.last is None else self.last
         return self.residual(last), self.residual(self._mean)
+
+    @property
+    def history(self) -> Array:
+        """The last target, and how earlier ones differ from it; NaN while there is none."""
+        if self.last is None:
+            return np.full(len(self._in_history), math.nan)
+        seen = self._raw_lags[self._in_history]
+        seen[1:] -= seen[:1]
+        return seen
 
     @property
     def ignorance(self) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from river.utils import pretty
 
 from ..core import Classification, Regression, Step
+from ..core.classification import is_lag
 from ..layers import Retrieval
+from ..readout import BoostedClassMixture, BoostedMixture
 
 _SHOWN = 10
 
@@ -41,6 +43,24 @@ def _looked_back(task: Regression | Classification, step: Step) -> list[tuple[in
     return retrieval.strongest(step.evidence["situation"], task.features.states["retrieved"])
 
 
+def _looked_at(readout: BoostedMixture | BoostedClassMixture, inputs: Sequence[Any]) -> list[str]:
+    """What the trees look at most."""
+    boosted = readout.boosted
+    failed = [f"The last fit of trees failed: {boosted.failure}"] if boosted.failure else []
+    if boosted.trees is None:
+        return [*failed, "No trees yet"]
+    names = readout.names_of_row([str(name) for name in inputs])
+    uses = boosted.trees.uses(len(names))
+    most = np.argsort(-uses, kind="stable")[:_SHOWN]
+    return [
+        *failed,
+        pretty.print_table(
+            headers=["Feature of the trees", "Splits"],
+            columns=[[names[i] for i in most], [str(uses[i]) for i in most]],
+        ),
+    ]
+
+
 def explain_regression(task: Regression, prior: str, step: Step) -> str:
     """Experts, what retrieval looks back to, and the features of the first linear expert."""
     evidence, target, features = step.evidence, task.target, task.features
@@ -67,6 +87,8 @@ def explain_regression(task: Regression, prior: str, step: Step) -> str:
             [target.restore(float(answer)) for answer in answers],
         ),
     ]
+    if isinstance(readout, BoostedMixture):
+        lines += ["", *_looked_at(readout, features.encoder.names)]
     linear = readout.first_on("full")
     if linear is not None:
         rls, share = linear
@@ -127,4 +149,7 @@ def explain_classification(task: Classification, step: Step) -> str:
                 by=0,
             ),
         ]
+    if isinstance(task.readout, BoostedClassMixture):
+        inputs = [name for name in task.features.encoder.names if not is_lag(name)]
+        lines += ["", *_looked_at(task.readout, inputs)]
     return "\n".join(lines)

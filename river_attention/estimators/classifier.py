@@ -17,7 +17,15 @@ from ..encoding import Encoded, check_categorical
 from ..layers import ClassRetrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
-from ..readout import ClassMixture, check_factors, class_experts
+from ..readout import (
+    Boosted,
+    BoostedClassMixture,
+    ClassMixture,
+    check_factors,
+    class_experts,
+)
+from ..readout.boosted_classes import N_LABELS
+from ..readout.trees import ClassTrees
 from . import _frames
 from ._blocks import Names
 from ._debug import explain_classification
@@ -101,8 +109,13 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         Names of the features whose values are categories, such as ``("store", "day")``: strings,
         codes, anything hashable. Each becomes a column ``name=value``, 1 for its value and 0 for
         the others; a missing one is 0 in all. None if there are none.
+    trees
+        Number of rows between two fits of boosted trees, which join the experts of the mixture; 0
+        for none. They are fitted to the last 8 000 rows, in a thread beside the stream, and take
+        over half an interval later; see :mod:`river_attention.readout.boosting`. With trees the
+        classifier runs on NumPy.
     seed
-        Seed of the projections; None draws a new one.
+        Seed of the projections and of the trees; None draws a new one.
 
     Attributes
     ----------
@@ -160,6 +173,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         drift_detector: Detector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        trees: int = 0,
         seed: int | None = 42,
     ) -> None:
         self.mode = mode
@@ -176,9 +190,11 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         self.max_features = max_features
         self.categorical = check_categorical(categorical)
         self.drift_detector = drift_detector
+        self.trees = check_int("trees", trees, 0)
         self.seed = seed
+        drawn = resolve_seed(seed)
         factors = check_factors(forgetting_factor)
-        memories = self._memories(resolve_seed(seed), ClassRetrieval)
+        memories = self._memories(drawn, ClassRetrieval)
         features = MemoryFeatures(
             memories,
             n_long=long_lags,
@@ -187,11 +203,17 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             moves=long_lags > 0,
             max_features=max_features,
             categorical=categorical,
+            n_history=N_LABELS if trees else 0,
         )
         self._check_size(features, max(N_SLOTS * n_lags, long_lags))
         rows = class_experts(features.n_reads, factors, self.delta, long_lags)
         n_votes = len(READS) if window else 0
-        readout = ClassMixture(rows, n_votes, factors[0], self.delta)
+        settings = (rows, n_votes, factors[0], self.delta)
+        if trees:
+            boosted = Boosted(trees, drawn, ClassTrees)
+            readout: ClassMixture = BoostedClassMixture(*settings, boosted)
+        else:
+            readout = ClassMixture(*settings)
         detector = build_detector(drift_detector, binary=True)
         self._begin(Classification(features, readout, n_lags, long_lags, detector))
 
@@ -200,6 +222,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         yield {}
         yield {"mode": "gla_vector", "memory": 0, "window": 20, "forgetting_factor": 0.99}
         yield {"mode": None, "memory": 2, "n_lags": 1, "long_lags": 3}
+        yield {"mode": None, "memory": 0, "window": 20, "long_lags": 0, "trees": 200}
         yield {
             "mode": None,
             "memory": 0,

@@ -14,7 +14,15 @@ from ..encoding import check_categorical
 from ..layers import Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
-from ..readout import Mixture, SingleReadout, check_factors, experts
+from ..readout import (
+    Boosted,
+    BoostedMixture,
+    Mixture,
+    SingleReadout,
+    check_factors,
+    experts,
+)
+from ..readout.boosting import DIFFERENCES, N_HISTORY, N_LAGS
 from ..readout.intervals import Levels, check_levels
 from ..readout.regression import ETA, ETA_LATE
 from ._blocks import Numbers
@@ -92,8 +100,13 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
         Names of the features whose values are categories, such as ``("store", "day")``: strings,
         codes, anything hashable. Each becomes a column ``name=value``, 1 for its value and 0 for
         the others; a missing one is 0 in all. None if there are none.
+    trees
+        Number of rows between two fits of boosted trees, which join the experts of the mixture; 0
+        for none. 500 is the accurate setting: an ensemble is fitted to the last 8 000 rows, in a
+        thread beside the stream, and takes over half an interval later, however long that took.
+        See :mod:`river_attention.readout.boosting` for what the trees see and what they cost.
     seed
-        Seed of the projections; None draws a new one.
+        Seed of the projections and of the trees; None draws a new one.
 
     Attributes
     ----------
@@ -152,6 +165,7 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        trees: int = 0,
         seed: int | None = 42,
     ) -> None:
         self.mode = mode
@@ -171,6 +185,7 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
         self.drift_detector = drift_detector
         self.max_features = max_features
         self.categorical = check_categorical(categorical)
+        self.trees = check_int("trees", trees, 0)
         self.seed = seed
         has_experts = readout == "mixture"
         n_long = long_lags if has_experts else 0
@@ -184,14 +199,20 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
             context,
             max_features=max_features,
             categorical=categorical,
+            n_history=N_HISTORY if trees else 0,
         )
         self._check_size(features, max(n_lags, n_long))
-        target = Target(prior, max(n_lags, n_long), for_retrieval=window > 0)
+        target = Target(
+            prior,
+            max(n_lags, n_long, N_LAGS if trees else 0),
+            for_retrieval=window > 0,
+            differences=DIFFERENCES if trees else (),
+        )
         self._begin(self._build_task(features, target, drawn))
 
     def _build_task(self, features: MemoryFeatures, target: Target, seed: int) -> Regression:
         """Features and target with the readout behind them."""
-        readout = self._build_readout(features.n_reads)
+        readout = self._build_readout(features.n_reads, seed)
         return Regression(features, target, readout, build_detector(self.drift_detector))
 
     @classmethod
@@ -200,6 +221,7 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
         yield {"mode": "gla_vector", "memory": 0, "window": 20, "prior": "mean"}
         yield {"mode": None, "memory": 2, "forgetting_factor": (0.99, 1.0)}
         yield {"n_heads": 1, "n_lags": 0, "readout": "rls", "huber": False}
+        yield {"mode": "gla", "memory": 0, "window": 20, "long_lags": 10, "trees": 200}
         yield {
             "mode": "gla",
             "memory": 0,
@@ -212,12 +234,20 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
             "prior": "zero",
         }
 
-    def _build_readout(self, n_reads: int) -> Mixture | SingleReadout:
+    def _build_readout(self, n_reads: int, seed: int) -> Mixture | SingleReadout:
         factors = check_factors(self.forgetting_factor)
         if self.readout == "mixture":
             names = READS if self.window else ()
             rows = experts(n_reads, self.long_lags, names, factors, self.delta, self.huber)
-            return Mixture(rows, ETA if self.advance_on == "learn" else ETA_LATE)
+            eta = ETA if self.advance_on == "learn" else ETA_LATE
+            if self.trees:
+                return BoostedMixture(rows, eta, Boosted(self.trees, seed))
+            return Mixture(rows, eta)
+        if self.trees:
+            raise ValueError(
+                f"trees={self.trees!r}: they are an expert of readout='mixture', and there are no "
+                f"experts in readout={self.readout!r}"
+            )
         if len(factors) > 1:
             raise ValueError(
                 f"forgetting_factor={self.forgetting_factor!r}: one number for readout='rls'; "

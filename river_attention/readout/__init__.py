@@ -1,5 +1,7 @@
 """From features to a prediction: recursive least squares, and pools of experts."""
 
+from .boosted_classes import BoostedClassMixture
+from .boosting import Boosted, BoostedMixture
 from .classes import ClassMixture, class_experts
 from .intervals import ErrorQuantiles
 from .logistic import OnlineLogistic
@@ -8,6 +10,9 @@ from .regression import Mixture, SingleReadout, experts
 from .rls import RecursiveLeastSquares
 
 __all__ = [
+    "Boosted",
+    "BoostedClassMixture",
+    "BoostedMixture",
     "ClassMixture",
     "ErrorQuantiles",
     "Expert",

@@ -47,7 +47,7 @@ POOL = "log-linear pool"
 FLOOR = 1e-3
 """Share of the uniform distribution in every probability."""
 
-_LARGEST_WEIGHT = 1e6
+LARGEST_WEIGHT = 1e6
 
 
 def class_experts(
@@ -118,11 +118,13 @@ class ClassMixture(ExpertPool):
         self, rows: Iterator[Expert], n_votes: int, forgetting_factor: float, delta: float | None
     ) -> None:
         super().__init__(rows)
+        # experts that parts of the evidence tell: all before the pool
+        self.n_told = self.names.index(POOL)
         self.n_classes = 2
         self.counts = ClassCounts()
         self.n_votes = n_votes
         variance = PRIOR if delta is None else delta
-        self.pool = LogLinearPool(self.n_rows - 1, forgetting_factor, variance)
+        self.pool = LogLinearPool(n_votes + self.n_told, forgetting_factor, variance)
         self._n_logits = sum(isinstance(row.learner, OnlineLogistic) for row in self.experts)
 
     def transfer(self, io: Writer, *arguments: Any) -> None:
@@ -167,16 +169,17 @@ class ClassMixture(ExpertPool):
         rows, answers = self._rows(evidence), self.answers(evidence)
         if votes is not None:
             rows[: self.n_votes] = votes
-        for i, (_, part, learner) in enumerate(self.experts[:-1]):
+        for i, (_, part, learner) in enumerate(self.experts[: self.n_told]):
             seen = evidence[part]
             if learner is None:
                 answers[i] = counts.given(int(seen))
             else:
                 answers[i] = learner.answer(seen, learner.prior(counts))
         answers[:n_logits] = softmax(answers[:n_logits])
-        _raise_to_floor(rows[:-1])
-        rows[-1] = softmax(self.pool.answer(np.log(rows[:-1])))
-        _raise_to_floor(rows[-1])
+        pooled = self.n_votes + self.n_told
+        raise_to_floor(rows[:pooled])
+        rows[pooled] = softmax(self.pool.answer(np.log(rows[:pooled])))
+        raise_to_floor(rows[pooled])
 
     def _rows(self, evidence: Any) -> Array:
         """The votes and the probabilities of all experts [R, K], as they were said."""
@@ -199,16 +202,16 @@ class ClassMixture(ExpertPool):
         answers = self.answers(evidence)
         known = y < answers.shape[1]  # else nobody could have known of this class
         if known:
-            self.pool.update(np.log(self._rows(evidence)[:-1]), y, w)
+            self.pool.update(np.log(self._rows(evidence)[: self.n_votes + self.n_told]), y, w)
         if w > 0.0:
             self.counts.update(int(evidence["last"]), y, w)
             if known:
-                losses = -np.log(answers[:, y])
-                weighted = min(w, _LARGEST_WEIGHT) * (losses - losses.min())
+                losses = -np.log(answers[: self.n_awake, y])
+                weighted = min(w, LARGEST_WEIGHT) * (losses - losses.min())
                 self.learn_shares(losses, weighted, ETA)
 
 
-def _raise_to_floor(probabilities: Array) -> None:
+def raise_to_floor(probabilities: Array) -> None:
     """Move probabilities [..., K] towards 1/K by a thousandth, in place."""
     probabilities *= 1.0 - FLOOR
     probabilities += FLOOR / probabilities.shape[-1]

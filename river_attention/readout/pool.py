@@ -131,9 +131,15 @@ class ExpertPool(Stateful):
         """Weights and P of the linear experts by name."""
         return {expert.name: expert.learner.rls for expert in self.learning}
 
+    @property
+    def n_awake(self) -> int:
+        """Number of experts with a share, the first; a pool may have some that sleep."""
+        return len(self.experts)
+
     def trust_alike(self) -> None:
         """Give all experts the same share."""
-        self.shares = np.full(len(self.experts), 1.0 / len(self.experts))
+        n = self.n_awake
+        self.shares = np.repeat([1.0 / n, 0.0], [n, len(self.experts) - n])
 
     def reopen(self) -> None:
         """Trust all experts alike again and let them learn quickly, after a drift."""
@@ -150,10 +156,16 @@ class ExpertPool(Stateful):
         return dict(zip(self.names, self.mean_losses.tolist(), strict=True))
 
     def learn_shares(self, losses: Array, weighted: Array, eta: float) -> None:
-        """Move the shares after losses [K], and what is left of them by the sample weight."""
+        """Move the shares after losses [K], and what is left of them by the sample weight.
+
+        They may be those of the first experts, if the others sleep.
+        """
+        n = len(losses)
         self._n_losses += 1
-        self.mean_losses += running_rate(self._n_losses) * (losses - self.mean_losses)
-        self.shares = reweighted(self.shares, weighted, eta)
+        means = self.mean_losses[:n]
+        means += running_rate(self._n_losses) * (losses - means)
+        shares = reweighted(self.shares[:n], weighted, eta)
+        self.shares = np.append(shares, self.shares[n:])
 
     def first_on(self, part: str) -> tuple[RecursiveLeastSquares, float] | None:
         """The first linear expert on a part and its share of the prediction, if there is one."""

@@ -22,7 +22,7 @@ Herbster, Warmuth 1998, *Tracking the best expert*; ``shares.py`` has the update
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,11 +145,11 @@ class Mixture(ExpertPool):
         η.
     """
 
-    def __init__(self, rows: Iterator[Expert], eta: float = ETA) -> None:
+    def __init__(self, rows: Iterable[Expert], eta: float = ETA) -> None:
         super().__init__(rows)
-        self.shares = _alike_by_kind(self.experts)
+        self.shares = alike_by_kind(self.experts)
         self.eta = eta
-        self.n_answers = len(self.experts)
+        self.n_answers = self.n_told = len(self.experts)
         self.scale = RobustMean()
         # rows in a row in which every expert was far off
         self._n_far = 0
@@ -161,14 +161,19 @@ class Mixture(ExpertPool):
 
     def predict(self, evidence: Any) -> float:
         """The prediction; the answers of all experts [K] join the evidence."""
+        return float(self.shares.dot(self.answers(evidence)))
+
+    def answers(self, evidence: Any) -> Array:
+        """The answers in the evidence [K], of which those that parts of it tell are filled in."""
         buffer, layout = evidence.buffer, evidence.layout
-        answers = buffer[layout["answers"]]
-        answers[:] = [
+        answers: Array = buffer[layout["answers"]]
+        told = answers[: self.n_told]
+        told[:] = [
             buffer[layout[part]] if learner is None else learner.rls.predict(buffer[layout[part]])
-            for _, part, learner in self.experts
+            for _, part, learner in self.experts[: self.n_told]
         ]
-        _LIMIT.apply(answers)
-        return float(self.shares.dot(answers))
+        _LIMIT.apply(told)
+        return answers
 
     def spread(self, evidence: Any) -> float:
         """Σ p_k φ'P_k φ: the uncertainty of the weights, in units of the noise variance."""
@@ -186,7 +191,7 @@ class Mixture(ExpertPool):
                 learner.update(buffer[layout[part]], r, w)
         if w > 0.0:
             answers = buffer[layout["answers"]]
-            errors = np.abs(answers - r)
+            errors = np.abs(answers - r)[: self.n_awake]
             size = abs(float(self.shares.dot(answers)) - r)
             scale = self.scale.value
             if scale > 0.0:
@@ -199,7 +204,7 @@ class Mixture(ExpertPool):
             self.scale.update(size)
 
 
-def _alike_by_kind(rows: Sequence[Expert]) -> Array:
+def alike_by_kind(rows: Sequence[Expert]) -> Array:
     """The same share for persistence, the mean, all linear experts and all reads of retrieval."""
     kinds = ["linear" if row.learner is not None else row.name.split()[0] for row in rows]
     shares = np.array([1.0 / kinds.count(kind) for kind in kinds])

@@ -32,6 +32,7 @@ from river_attention.modes import (
     LogLinear,
     RetNet,
 )
+from river_attention.readout import fits
 
 pytestmark = pytest.mark.skipif(backend._core is None, reason="the compiled core does not run")
 
@@ -60,6 +61,11 @@ SETTINGS = {
     "odd sizes": {"n_heads": 3, "d_key": 6, "d_value": 5, "memory": 9, "window": 100},
     "without forgetting": {**HEADS, "mode": "gla", "forgetting_factor": 1.0},
     "forgetful": {**HEADS, "mode": "gla", "forgetting_factor": 0.9},
+    "trees": {"mode": "gla", "memory": 0, "window": 30, "trees": 150},
+    "trees without lags": {
+        **{"mode": None, "memory": 0, "n_lags": 0, "long_lags": 0, "window": 30},
+        **{"trees": 150, "prior": "mean"},
+    },
 }
 CLASSES = {
     "default": {},
@@ -76,6 +82,12 @@ CLASSES = {
     },
     "categories": {"categorical": ("d",), "window": 50},
 }
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """Fits that take milliseconds."""
+    monkeypatch.setitem(fits.SETTINGS, "max_iter", 8)
 
 
 def on_numpy(make):
@@ -122,7 +134,8 @@ def assert_alike(compiled, reference, tolerance):
         found = ours[name]
         assert type(found) is type(value), name
         if isinstance(value, (float, np.ndarray)):
-            size = np.abs(value).max(initial=1e-9) if np.size(value) else 1.0
+            known = np.abs(value)[np.isfinite(value)]
+            size = known.max(initial=1e-9) if np.size(value) else 1.0
             np.testing.assert_allclose(
                 found, value, rtol=0, atol=tolerance * float(size), err_msg=name
             )
@@ -152,7 +165,8 @@ def test_every_mode_agrees(mode):
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_every_readout_and_memory_agrees(parameters):
     compiled, reference = pair(**parameters)
-    weights = (1.0, 1.0, 0.3, 0.0, 2.5)
+    # scikit-learn is slow where trees have weights; see tests/estimators/test_boosted.py for those
+    weights = (1.0, 1.0, 1.0, 0.0) if "trees" in parameters else (1.0, 1.0, 0.3, 0.0, 2.5)
     assert largest_difference(compiled, reference, stream(600), weights) < 1e-12
     assert_alike(compiled, reference, 1e-10)
 
@@ -445,7 +459,9 @@ def test_all_that_an_estimator_can_be_runs_in_c(kind):
         model = kind(**parameters)
         for x, y in stream(30, gaps=False):
             model.learn_one(x, y > 0.0 if kind is StreamingAttentionClassifier else y)
-        assert model._twin.is_holding, parameters
+        # but trees of classes, whose fits cost more than the steps
+        in_c = not (kind is StreamingAttentionClassifier and "trees" in parameters)
+        assert model._twin.is_holding is in_c, parameters
 
 
 def test_a_linear_regression_agrees():

@@ -59,9 +59,23 @@ static void propose(Walk *s) {
         else
             memcpy(part, shown, n_shown * sizeof(double));
     }
+    if (s->boosted.part >= 0)
+        boosted_propose(&s->boosted, s->target.raw_lags, s->target.last == s->target.last,
+                        s->raw + n_reads, n_inputs, evidence + s->boosted.part);
 }
 
 RA_INLINE double limited(double answer) { return answer == answer ? clip(answer, SQUARE_LIMIT) : answer; }
+
+/* what the trees say, in units of the readout; before they know anything what the others say */
+static double answer_of_trees(Walk *s, double mixed) {
+    Boosted *boosted = &s->boosted;
+    const double *evidence = s->evidence, *answers = evidence + s->answers;
+    double unit = evidence[s->unit], anchor = evidence[s->anchor], share = 0.0;
+    for (int i = 0; i < s->pool.n_told; i++) share += s->pool.shares[i];
+    if (!boosted->fitted || !(unit > 0.0) || anchor != anchor) return mixed / share;
+    boosted_row(boosted, evidence + boosted->part, answers, s->pool.n_told, unit, boosted->row);
+    return clip(trees_predict(boosted, boosted->row) / unit, SQUARE_LIMIT);
+}
 
 /* what the readout says joins the evidence, and what reads are as features */
 static void finish(Walk *s) {
@@ -78,7 +92,8 @@ static void finish(Walk *s) {
     if (s->last >= 0) target_in_units(target, evidence + s->last, evidence + s->mean);
     evidence[s->anchor] = target->last == target->last ? target->anchor : NAN;
     double mixed = 0.0;
-    for (int i = 0; i < pool->n; i++) {
+    evidence[s->unit] = target->scale;
+    for (int i = 0; i < pool->n_told; i++) {
         const Expert *expert = pool->experts + i;
         double value;
         if (expert->rls) {
@@ -95,8 +110,12 @@ static void finish(Walk *s) {
             mixed = value;
         }
     }
+    if (pool->n_told < pool->n) {
+        double value = answer_of_trees(s, mixed);
+        evidence[s->answers + pool->n_told] = value;
+        mixed += pool->shares[pool->n_told] * value;
+    }
     evidence[s->prediction] = mixed;
-    evidence[s->unit] = target->scale;
     evidence[s->error_size] = s->errors.size;
 }
 
@@ -124,10 +143,10 @@ static double median(const double *values, int n, double *sorted) {
 
 /* shares after a label; see Mixture.update */
 static void learn_shares(Pool *s, const double *answers, double r, double w) {
-    int n = s->n, size = padded(n);
+    int n = s->n_awake, size = padded(n);
     double mixed = 0.0, nearest = INFINITY;
+    for (int i = 0; i < s->n; i++) mixed += s->shares[i] * answers[i];
     for (int i = 0; i < n; i++) {
-        mixed += s->shares[i] * answers[i];
         s->errors[i] = fabs(answers[i] - r);
         nearest = dmin(s->errors[i], nearest);
     }
@@ -173,6 +192,9 @@ static void train(Walk *s, const double *evidence, double y, double r, double w)
     else
         noise_update(&pool->noise, r - evidence[s->prediction]);
     measure(s, evidence, y);
+    if (s->boosted.part >= 0)
+        boosted_keep(&s->boosted, evidence + s->boosted.part, evidence + s->answers, pool->n_told,
+                     evidence[s->unit], evidence[s->anchor], y, w);
     if (s->has_retrieval)
         retrieval_learn(&s->retrieval, evidence + s->situation, s->n_shown,
                         clip(r, RESIDUAL_LIMIT));
@@ -194,6 +216,10 @@ static void follow(Walk *s) {
         const double *inputs = s->evidence + s->long_part + s->n_long + 1;
         for (int i = 0; i < s->n_shown; i++) s->before[i] = inputs[2 * i];
         s->n_before = s->n_shown;
+    }
+    if (s->boosted.part >= 0) {
+        memcpy(s->boosted.before, s->raw + s->n_reads, s->n_inputs * sizeof(double));
+        s->boosted.n_before = s->n_inputs;
     }
 }
 
@@ -238,7 +264,7 @@ static void reopen(Walk *s) {
     }
     for (int i = 0; i < pool->n; i++) {
         if (pool->experts[i].rls) rls_reopen(pool->experts[i].rls);
-        pool->shares[i] = 1.0 / pool->n;
+        pool->shares[i] = i < pool->n_awake ? 1.0 / pool->n_awake : 0.0;
     }
 }
 

@@ -12,6 +12,7 @@
 #include "rls.h"
 #include "target.h"
 #include "tokens.h"
+#include "trees.h"
 
 #define INPUT_LIMIT 3.0
 #define READ_LIMIT 5.0
@@ -27,6 +28,7 @@ typedef struct {
 
 typedef struct {
     int n, mixes;
+    int n_told, n_awake; /* experts that parts of the evidence tell, and those with a share */
     double eta;
     Expert *experts;
     double *shares, *mean_losses, *errors, *losses, *sorted; /* [n], padded */
@@ -54,6 +56,7 @@ typedef struct {
     Errors errors;
     Pool pool;
     ClassPool classes;
+    Boosted boosted;
     double *evidence, *raw /* reads, then values */, *token, *delta, *present;
     int complete;
 } Walk;

@@ -140,11 +140,14 @@ def _readout(task: Any, features: Any) -> Station:
     shares = np.asarray(readout.shares, float)
     # of several targets: their mean
     shares = shares.mean(axis=0) if shares.ndim == 2 and len(shares) else shares.reshape(-1)
-    for i, expert in enumerate(experts[:_MOST_EXPERTS]):
+    trusted = len(shares) == len(experts) > 1
+    order = np.argsort(-shares, kind="stable").tolist() if trusted else range(len(experts))
+    for i in list(order)[:_MOST_EXPERTS]:
+        expert = experts[i]
         said = f"{expert.name}: " + (
             f"{_counted(_width(layout, expert.part), 'input')}" if expert.learner else "as it is"
         )
-        if len(shares) == len(experts) > 1:
+        if trusted:
             said += f", share {shares[i]:.0%}".replace("%", " %")
         lines.append(said)
     if len(experts) > _MOST_EXPERTS:
@@ -267,7 +270,11 @@ def _with_path(draw: Any) -> Any:
         stations = path_of(estimator)
         if stations:
             element.set("open", "")
-            element.insert(1, path_to_html(stations))
+            heading, *parameters = element
+            folded = ET.Element("details", {"style": "margin-top:0.8em"})
+            ET.SubElement(folded, "summary").text = "parameters"
+            folded.extend(parameters)
+            element[:] = [heading, path_to_html(stations), folded]
         return element
 
     draw_with_path._has_path = True  # type: ignore[attr-defined]

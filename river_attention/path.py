@@ -106,7 +106,8 @@ def _path_of_stream(model: Any) -> list[Station]:
     ]
     for name, memory in features.memories.items():
         title, lines = describe(memory, features.states[name])
-        lines[0] += f" -> {_counted(memory.n_outputs, 'read')}"
+        # what reads nothing is asked for votes by the readout
+        lines[0] += f" -> {_counted(memory.n_outputs, 'read') if memory.n_outputs else 'votes'}"
         stations.append(Station(f"memory: {title}", lines))
     several = getattr(task, "retrieval", None)
     if several is not None:

@@ -53,7 +53,7 @@ def test_metadata_names_licence_and_python():
     found = installed_metadata()
     assert found["License-Expression"] == "BSD-3-Clause"
     assert found["Requires-Python"] == ">=3.11"
-    extras = {"test", "plot", "distributed", "docs", "dev", "spark"}
+    extras = {"test", "cli", "plot", "distributed", "docs", "dev", "spark"}
     assert set(found.get_all("Provides-Extra")) == extras
 
 
@@ -69,7 +69,7 @@ def test_type_hints_are_announced():
 
 
 @pytest.mark.parametrize(
-    "module", ["matplotlib", "pandas", "typer", "pyspark", "pyarrow", "distributed"]
+    "module", ["matplotlib", "pandas", "typer", "rich", "yaml", "pyspark", "pyarrow", "distributed"]
 )
 @pytest.mark.parametrize(
     "package", ["river_attention", "river_attention.keyed", "river_attention.model_selection"]

@@ -57,6 +57,16 @@ def test_metadata_names_licence_and_python():
     assert set(found.get_all("Provides-Extra")) == extras
 
 
+def test_the_command_is_installed():
+    installed_metadata()
+    (script,) = (
+        entry
+        for entry in metadata.distribution("river-attention").entry_points
+        if entry.group == "console_scripts"
+    )
+    assert (script.name, script.value) == ("river-attention", "river_attention.cli:run")
+
+
 def test_only_the_package_itself_is_installed():
     installed_metadata()
     files = metadata.files("river-attention") or []
@@ -78,6 +88,13 @@ def test_import_brings_nothing_optional(package, module):
     # river imports pandas by itself where it finds it; what counts is what is added to that.
     by_river = modules_after("from river import base, compose, linear_model, preprocessing, stats")
     assert module not in modules_after(f"import {package}") - by_river
+
+
+def test_import_warns_of_nothing():
+    # river's own warnings are not ours
+    modules = "base, compose, linear_model, preprocessing, stats, time_series, evaluate"
+    script = f"from river import {modules}\nimport warnings\nwarnings.simplefilter('error')\n"
+    subprocess.run([sys.executable, "-c", f"{script}import river_attention"], check=True)
 
 
 @pytest.mark.skipif(not sys.flags.safe_path, reason="the working tree may be on sys.path")

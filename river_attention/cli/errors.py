@@ -17,5 +17,10 @@ def say(message: str) -> None:
 
 def reason(error: BaseException) -> str:
     """What an error says, in one line."""
-    text = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+    said: object = error
+    if isinstance(error, KeyError) and error.args:
+        said = error.args[0]
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    text = " ".join(str(said).split())
     return text or type(error).__name__

@@ -24,8 +24,9 @@ def console() -> Console:
 
 
 def print_table(title: str, heading: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; the first column is text, the others numbers."""
-    table = Table(title=escape(title) if title else None, title_justify="left")
+    """Print a title and a table; the first column is text, the others numbers."""
+    print(title)
+    table = Table()
     for i, name in enumerate(heading):
         table.add_column(escape(name), justify="right" if i else "left", overflow="fold")
     for row in rows:

@@ -59,6 +59,7 @@ class Server:
         self.n_unsaved = 0
         self._reading = False
         self._stopped = False
+        self._complaint = ""
 
     def answer(self, line: bytes, number: int) -> dict[str, Any]:
         """What to say to a line; the model is changed by it, or if it is wrong, not at all."""
@@ -173,9 +174,12 @@ class Server:
         """Write a snapshot; where that fails, say so and go on."""
         try:
             self.kept.save()
-            self.n_unsaved = 0
+            self.n_unsaved, self._complaint = 0, ""
         except Exception as error:
-            say(f"--save {self.kept.path}: {reason(error)}; going on without")
+            complaint = f"--save {self.kept.path}: {reason(error)}; trying again with every event"
+            if complaint != self._complaint:
+                say(complaint)
+            self._complaint = complaint
 
     def _stop(self, *_: Any) -> None:
         """A signal: at once while waiting for a line, else after the present one."""

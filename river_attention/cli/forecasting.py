@@ -54,17 +54,21 @@ class Series:
     def _note(self, time: Any) -> None:
         self.times = [*self.times[1 - _KNOWN_TIMES :], time]
 
-    def forecast(self, horizon: int, level: float) -> list[dict[str, Any]]:
-        """What comes next: step, time where it can be told, forecast, low, high."""
+    def steps(self, horizon: int) -> tuple[list[Any], list[dict[str, Any]]]:
+        """Times and features of the steps ahead, as far as they can be told."""
         times = [each.time for each in self.ahead[:horizon]]
-        known = [*self.times, *times]
         if self.time is not None:
-            times += next_times(known, horizon - len(times))
+            times += next_times([*self.times, *times], horizon - len(times))
         times += [None] * (horizon - len(times))
         xs = [each.x for each in self.ahead[:horizon]]
         xs += [
             {str(self.time): time} if isinstance(time, dt.date) else {} for time in times[len(xs) :]
         ]
+        return times, xs
+
+    def forecast(self, horizon: int, level: float) -> list[dict[str, Any]]:
+        """What comes next: step, time where it can be told, forecast, low, high."""
+        times, xs = self.steps(horizon)
         values = self.model.forecast(horizon, xs)
         intervals = self.model.forecast_interval(horizon, xs, level=level)
         return [
@@ -178,8 +182,7 @@ def show(
 def _draw(series: Series, horizon: int, level: float, path: str) -> None:
     from ..plot import plot_forecast
 
-    xs = [each.x for each in series.ahead[:horizon]]
-    xs += [{}] * (horizon - len(xs))
+    _, xs = series.steps(horizon)
     try:
         figure: Any = plot_forecast(series.model, horizon, xs, level=level).figure
         figure.savefig(path, dpi=120)

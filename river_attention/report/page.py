@@ -100,6 +100,10 @@ def _number(value: float, digits: int = 4) -> str:
     return "–" if not math.isfinite(value) else f"{value:.{digits}g}"
 
 
+def _microseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100.0 else _number(value, 3)
+
+
 def _percent(value: float) -> str:
     return "–" if not math.isfinite(value) else f"{100 * value:.1f} %"
 
@@ -124,7 +128,7 @@ def _headline(watch: Watch) -> list[tuple[str, str]]:
     else:
         pairs.append(("accuracy", _percent(score.mean)))
         pairs.append(("log loss", _number(score.mean_second)))
-    pairs.append(("time for a row", f"{_number(score.microseconds, 3)} µs"))
+    pairs.append(("time for a row", f"{_microseconds(score.microseconds)} µs"))
     return pairs
 
 
@@ -165,10 +169,10 @@ def score_cells(watch: Watch) -> list[list[str]]:
             )
             rmse = math.sqrt(score.mean_second) if score.n else math.nan
             cells = [_number(score.mean), _number(rmse), _number(beside, 3)]
-            cells.append(_number(score.microseconds, 3))
+            cells.append(_microseconds(score.microseconds))
         else:
             cells = [_percent(score.mean), _number(score.mean_second)]
-            cells.append(_number(score.microseconds, 3))
+            cells.append(_microseconds(score.microseconds))
         table.append([name, *cells])
     return table
 

@@ -15,6 +15,8 @@ SMOOTHED = 16
 """How many buckets a mean over time is taken of."""
 
 _MOST_LINES = 12
+_OURS = "#d62728"
+_OTHERS = ("#e377c2", "#7f7f7f", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
 
 
 def predictions(watch: NumberWatch) -> Any:
@@ -37,9 +39,10 @@ def rolling(watch: Watch) -> Any:
     """Errors over time, of all models."""
     figure = new_figure(11.0, 3.6)
     ax = figure.subplots()
-    for name, means in watch.rolling.items():
-        ours = name == watch.main
-        style = {"linewidth": 1.8, "zorder": 4, "color": "#d62728"} if ours else {"linewidth": 0.9}
+    for i, (name, means) in enumerate(watch.rolling.items()):
+        style: dict[str, Any] = {"linewidth": 0.9, "color": _OTHERS[i % len(_OTHERS)]}
+        if name == watch.main:
+            style = {"linewidth": 1.8, "color": _OURS, "zorder": 4}
         width = min(SMOOTHED, len(means.rows()))
         ax.plot(means.rows()[width - 1 :], rolling_mean(means.means(), width), label=name, **style)
     numbers = isinstance(watch, NumberWatch)

@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit code: 0, or 2 where something has to be mended.
     """
     try:
+        from typer import Abort
+
         from .app import app
     except ImportError as error:
         say(f'needs {error.name}: pip install "river-attention[cli]"')
@@ -35,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _warn
         try:
             result: Any = app(
-                None if argv is None else list(argv),
+                list(sys.argv[1:] if argv is None else argv) or ["--help"],
                 standalone_mode=False,
                 prog_name="river-attention",
             )
             return result if isinstance(result, int) else 0
         except InputError as error:
             say(str(error))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Abort):
             return _INTERRUPTED
         except BrokenPipeError:
             from .reading import closed_quietly

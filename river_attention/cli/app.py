@@ -14,7 +14,6 @@ from .reading import open_source
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     # paragraphs are wrapped, lines after a backslash b are kept
     rich_markup_mode=None,

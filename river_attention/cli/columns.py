@@ -1,7 +1,8 @@
 """What the columns of a file are: target, time, key, and features that are numbers or categories.
 
 The first rows decide. A column of strings holds dates if all of them are dates as ISO 8601 writes
-them (``2024-03-01``, ``2024-03-01T12:30``), else categories. What comes later has to fit.
+them (``2024-03-01``, ``2024-03-01T12:30``, ``2024-03``), else categories. What comes later has to
+fit.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
+import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +20,8 @@ from .errors import InputError
 from .reading import Row, Source
 
 N_SNIFFED = 1000
+
+_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
 class Sample(NamedTuple):
@@ -257,6 +261,8 @@ def as_date(text: str, how: str | None = None) -> dt.date:
     --------
     >>> as_date("2024-03-01"), as_date("01.03.2024 12:30", "%d.%m.%Y %H:%M")
     (datetime.date(2024, 3, 1), datetime.datetime(2024, 3, 1, 12, 30))
+    >>> as_date("2024-03")
+    datetime.date(2024, 3, 1)
     """
     if isinstance(text, dt.date):
         return text
@@ -264,6 +270,8 @@ def as_date(text: str, how: str | None = None) -> dt.date:
         if how is not None:
             return dt.datetime.strptime(text, how)
         text = str(text).strip()
+        if _MONTH.fullmatch(text):
+            text += "-01"
         return dt.date.fromisoformat(text) if len(text) == 10 else dt.datetime.fromisoformat(text)
     except (ValueError, TypeError):
         wanted = "no date such as 2024-03-01T12:30" if how is None else f"not of the form {how!r}"

@@ -222,7 +222,9 @@ def parsed_json(line: str) -> Row:
     {'a': 1.5, 'shop': 'north', 'b': None}
     """
     try:
-        row = json.loads(line)
+        row = json.loads(line.strip())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON: {error.msg} at character {error.pos + 1}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is no JSON: {reason(error)}") from None
     if not isinstance(row, dict):

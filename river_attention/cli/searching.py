@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,7 @@ def search(
 
     try:
         found = ProgressiveGridSearch(
-            model, grid, n_jobs=n_jobs, halving=halving, refit=False, progress=not quiet
+            model, grid, n_jobs=n_jobs, halving=halving, warmup=1, refit=False, progress=not quiet
         )
         found.fit(rows())
     except (ValueError, TypeError) as error:
@@ -114,14 +116,19 @@ def search(
     failed = [i for i in order if results["error"][i] is not None]
     if failed:
         print(f"{len(failed)} failed, the first with: {reason(results['error'][failed[0]])}")
-    best = " ".join(_option(name, value) for name, value in short[found.best_index_].items())
     command = "classify" if roles.of_classes else "evaluate"
-    go_on = f"{command} {columns.source.name} --target {roles.target} {best}"
-    print(f"Go on with: river-attention {go_on}")
+    go_on = [command, columns.source.name, "--target", roles.target]
+    for option, column in (("--time", roles.time), ("--key", roles.key)):
+        go_on += [] if column is None else [option, column]
+    for name, value in [*given.items(), *short[found.best_index_].items()]:
+        go_on += _option(name, value)
+    print(f"Go on with: river-attention {shlex.join(go_on)}")
 
 
-def _option(name: str, value: Any) -> str:
+def _option(name: str, value: Any) -> list[str]:
     if name in ("mode", "readout"):
-        return f"--{name} {value}"
-    text = str(list(value) if isinstance(value, tuple) else value).replace(" ", "")
-    return f"--set {name}={text}"
+        return [f"--{name}", str(value)]
+    return [
+        "--set",
+        f"{name}={json.dumps(value)}" if not isinstance(value, str) else f"{name}={value}",
+    ]

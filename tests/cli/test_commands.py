@@ -361,6 +361,18 @@ def test_help_has_examples(name, command):
     assert f"river-attention {name}" in out
 
 
+def test_no_arguments_show_the_help(command):
+    assert command() == command("--help")
+
+
+def test_an_interrupt_is_no_traceback(command, sales, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ra.StreamingAttentionRegressor, "learn_one", interrupt)
+    assert command("evaluate", sales, *TARGET) == (130, "", "")
+
+
 def test_without_the_extra_one_line_names_it(capsys, monkeypatch):
     for module in [name for name in sys.modules if name.startswith("river_attention.cli.")]:
         if module not in ("river_attention.cli.errors", "river_attention.cli.reading"):

@@ -65,6 +65,9 @@ def number(value: float, digits: int = 5) -> str:
 def progress(label: str, total: int | None, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar on a terminal, nothing elsewhere; gives what is called for every row."""
     shown = Console(stderr=True)
+    if quiet or not shown.is_terminal:
+        yield lambda: None
+        return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -72,7 +75,6 @@ def progress(label: str, total: int | None, quiet: bool) -> Iterator[Callable[[]
         TimeRemainingColumn(),
         console=shown,
         transient=True,
-        disable=quiet or not shown.is_terminal,
     )
     done = 0
     with bar:

@@ -8,6 +8,7 @@ import itertools
 import json
 import sys
 
+import polars as pl
 import pytest
 
 import river_attention as ra
@@ -84,11 +85,9 @@ def test_every_kind_of_file_says_the_same(kind, told, sales, rows, write, tmp_pa
     path = tmp_path / f"same.{kind}"
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     if kind == "parquet":
-        pytest.importorskip("pyarrow")
-        _frame(rows).to_parquet(path)
+        pl.DataFrame(rows).write_parquet(path)
     elif kind in ("arrow", "feather"):
-        pytest.importorskip("pyarrow")
-        _frame(rows).to_feather(path)
+        pl.DataFrame(rows).write_ipc(path)
     elif kind == "jsonl":
         path.write_text(lines)
     elif kind == "csv.gz":
@@ -105,12 +104,7 @@ def test_every_kind_of_file_says_the_same(kind, told, sales, rows, write, tmp_pa
         assert found["models"][name]["mae"] == scores["mae"]
 
 
-def _frame(rows):
-    return pytest.importorskip("pandas").DataFrame(rows)
-
-
 def test_parquet_is_read_by_polars_where_there_is_no_pyarrow(rows, tmp_path, monkeypatch):
-    pl = pytest.importorskip("polars")
     path = tmp_path / "p.parquet"
     pl.DataFrame(rows).write_parquet(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -119,6 +113,23 @@ def test_parquet_is_read_by_polars_where_there_is_no_pyarrow(rows, tmp_path, mon
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(cli.InputError, match="pip install pyarrow"):
         open_source(str(path))
+
+
+class Terminal(io.StringIO):
+    """Somebody who looks."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_is_shown_to_who_looks_and_wiped_at_the_end(command, sales, monkeypatch):
+    for option, shows in (((), True), (("--quiet",), False)):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        assert command("evaluate", sales, *TARGET, *option)[0] == 0
+        assert ("/90" in terminal.getvalue()) == shows
+        assert terminal.getvalue() == "" or "\x1b[2K" in terminal.getvalue()
 
 
 def test_columns_are_numbers_dates_or_categories(write):
@@ -326,8 +337,6 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     }.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "latin.csv").write_bytes("a,y\nMüller,1\n".encode("latin-1"))
-    if "broken.parquet" in argv:
-        pytest.importorskip("pyarrow")
     monkeypatch.chdir(tmp_path)
     code, out, err = command(*argv)
     assert (code, out) == (2, "")

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -78,7 +79,8 @@ def progress(label: str, total: int | None, quiet: bool) -> Iterator[Callable[[]
     )
     done = 0
     with bar:
-        task = bar.add_task(escape(label), total=total)
+        # where the file lies is of no interest, and takes the room of the bar
+        task = bar.add_task(escape(Path(label).name), total=total)
 
         def advance() -> None:
             nonlocal done

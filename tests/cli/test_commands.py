@@ -379,7 +379,8 @@ def test_an_interrupt_is_no_traceback(command, sales, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ra.StreamingAttentionRegressor, "learn_one", interrupt)
-    assert command("evaluate", sales, *TARGET) == (130, "", "")
+    code, out, err = command("evaluate", sales, *TARGET)
+    assert (code, out, err.strip()) == (130, "", "")
 
 
 def test_without_the_extra_one_line_names_it(capsys, monkeypatch):

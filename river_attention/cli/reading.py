@@ -8,6 +8,7 @@ need pyarrow, polars or pandas.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -109,7 +110,9 @@ def _n_lines(file: Path, packed: bool, n_heading: int) -> int | None:
 def _lines(name: str, file: BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of a file as text."""
     try:
-        text = io.TextIOWrapper(file, "utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+        # what some programs put in front of UTF-8 is no part of the first name
+        exact = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+        text = io.TextIOWrapper(file, exact, newline="")
     except LookupError:
         raise InputError(f"--encoding {encoding}: there is no such encoding") from None
     with text:

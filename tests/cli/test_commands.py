@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import itertools
@@ -22,8 +23,6 @@ TARGET = ("--target", "sold")
 
 def _by_hand(rows, model, skip=("sold",)):
     """The mean absolute error of test-then-train, without the first row."""
-    import datetime as dt
-
     errors = []
     for row in rows:
         x = {name: value for name, value in row.items() if name not in skip and value is not None}
@@ -199,8 +198,6 @@ def test_rows_without_a_target_at_the_end_are_the_steps_ahead(told, write, rows)
         row["sold"] = None
     found = told("forecast", write(rows), *TARGET, "--horizon", "3", "--time", "day")
     assert [each["time"] for each in found] == ["2024-03-29", "2024-03-30", "2024-03-31"]
-    import datetime as dt
-
     model = ra.StreamingAttentionForecaster(horizon=3, categorical=("shop",))
     xs = []
     for row in rows:
@@ -253,6 +250,19 @@ def test_a_kept_model_is_told_of(command, told, sales, tmp_path):
     code, out, _ = command("info", path)
     assert code == 0
     assert "    memory: heads: 4 heads, each 4 × 4 -> 16 reads" in out
+
+
+def test_a_kept_model_is_what_serve_goes_on_with(told, command, sales, rows, tmp_path, monkeypatch):
+    path = tmp_path / "model.bin"
+    told("evaluate", sales, *TARGET, "--save", path)
+    row = {**rows[0], "day": "2024-03-31"}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(row).encode())))
+    expected = ra.load(path).predict_one(
+        {"day": dt.date(2024, 3, 31), "shop": row["shop"], "temperature": row["temperature"]}
+    )
+    code, out, err = command("serve", *TARGET, "--save", path)
+    assert (code, json.loads(out)["prediction"]) == (0, expected)
+    assert err == f"river-attention: going on with the model in {path}\n"
 
 
 GOOD = ("evaluate", "sales.csv", "-t", "sold")
@@ -351,6 +361,17 @@ def test_latin_text_is_read_when_it_is_named(told, tmp_path):
     path.write_bytes(text.encode("latin-1"))
     (found,) = told("evaluate", path, "-t", "y", "--encoding", "latin-1")
     assert found["rows"] == 10
+
+
+@pytest.mark.parametrize("encoding", [(), ("--encoding", "UTF8")])
+def test_a_mark_in_front_and_line_breaks_in_quotes_are_no_part_of_the_names(
+    encoding, told, tmp_path
+):
+    path = tmp_path / "excel.csv"
+    text = '"y";"the\nplace"\r\n' + '1;"a\nb"\r\n2;"c"\r\n\r\n' * 3
+    path.write_bytes(text.encode("utf-8-sig"))
+    (found,) = told("evaluate", path, "-t", "y", "--categorical", "the\nplace", *encoding)
+    assert (found["rows"], found["labels"]) == (6, 6)
 
 
 def test_warnings_are_single_lines(command, write):

@@ -14,7 +14,7 @@ import pytest
 import river_attention as ra
 from river_attention.cli.keeping import Kept
 from river_attention.cli.serving import LONGEST_LINE, Server
-from river_attention.keyed import KeyedModel
+from river_attention.keyed import KeyedModel, SqliteStore
 
 ROWS = [{"a": float(t % 7), "b": (t * t) % 5, "y": float((t % 7) * 2 + t % 3)} for t in range(60)]
 SMALL = {"window": 0, "memory": 0, "readout": "rls", "n_lags": 2}
@@ -289,35 +289,51 @@ class Lines:
     def __init__(self):
         self.t = 0
     def readline(self, _):
+        if self.t == 900:
+            time.sleep(60)
+        row = {"a": self.t % 7, "y": self.t % 5} | ({"k": self.t % 2} if key else {})
         self.t += 1
-        return b'{"a": %d, "y": %d}\\n' % (self.t % 7, self.t % 5) if self.t < 900 else wait()
+        return json.dumps(row).encode()
 
-def wait():
-    time.sleep(60)
-
-kept = Kept("regressor", {"window": 0, "memory": 0, "readout": "rls"}, path, None, (), False)
+key = "k" if path.endswith(".db") else None
+kept = Kept("regressor", {"window": 0, "memory": 0, "readout": "rls"}, path, key, (), False)
 with open(path + ".answers", "a") as answers:
     print(flush=True)
     Server(kept, "y", None, 3, 0.9).run(Lines(), answers)
 """
 
 
-def test_a_kill_loses_no_more_than_it_says_and_leaves_a_whole_file(tmp_path, killed, fingerprint):
-    path = tmp_path / "model.bin"
-    model = ra.StreamingAttentionRegressor(window=0, memory=0, readout="rls")
-    known = {}
-    for t in range(900):
+def _known(n, n_keys):
+    """What the models of the keys are after n events, as bytes, for every third n."""
+    models = [
+        ra.StreamingAttentionRegressor(window=0, memory=0, readout="rls") for _ in range(n_keys)
+    ]
+    states = {}
+    for t in range(n):
         if t % 3 == 0:
-            known[model.to_bytes()] = t
-        model.learn_one({"a": (t + 1) % 7}, (t + 1) % 5)
+            states[tuple(model.to_bytes() for model in models)] = t
+        models[t % n_keys].learn_one({"a": t % 7}, t % 5)
+    return states
+
+
+@pytest.mark.parametrize(("name", "n_keys"), [("model.bin", 1), ("models.db", 2)])
+def test_a_kill_loses_no_more_than_it_says_and_leaves_a_whole_file(name, n_keys, tmp_path, killed):
+    path, answers = tmp_path / name, tmp_path / f"{name}.answers"
+    known = _known(900, n_keys)
+    fresh = next(iter(known))
     counts = []
-    for _ in killed(KILLED, path, 8):
-        n_answered = len((tmp_path / "model.bin.answers").read_text().splitlines())
-        n_kept = known[path.read_bytes()]
-        assert n_answered - 3 <= n_kept <= n_answered
-        counts.append(n_kept)
-        path.unlink()
-        (tmp_path / "model.bin.answers").unlink()
+    for _ in killed(KILLED, path, 6):
+        n_answered = len(answers.read_text().splitlines())
+        if n_keys == 1:
+            found = (path.read_bytes(),)
+        else:
+            store = SqliteStore(path)
+            found = tuple(store.get(b"%d" % k, fresh[k]) for k in range(n_keys))
+            store.close()
+        assert n_answered - 3 <= known[found] <= n_answered
+        counts.append(known[found])
+        for file in tmp_path.iterdir():
+            file.unlink()
     assert max(counts) > 0
 
 

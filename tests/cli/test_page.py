@@ -68,5 +68,6 @@ def test_every_command_of_the_page_prints_what_is_shown(tmp_path, monkeypatch, c
                 _normal(expected), printed, doctest.ELLIPSIS
             )
             assert same, f"{text} printed\n{printed}"
+    assert Path("air.html").read_text("utf-8").count("<h2 id=") == 8
     for made in ("air.html", "air.png", "model.bin"):
         assert (tmp_path / made).stat().st_size > 1000

@@ -18,6 +18,7 @@ import river_attention as ra
 from river_attention import report
 from river_attention._baselines import Persistence
 from river_attention.keyed import KeyedModel
+from river_attention.report import page as page_module
 from river_attention.report import pictures, series
 
 pytest.importorskip("matplotlib")
@@ -56,6 +57,12 @@ class Page(HTMLParser):
         self.text.append(data)
         if self._in == "h2" and data.strip():
             self.headings.append(data)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures are made but not drawn, which takes most of the time."""
+    monkeypatch.setattr(page_module, "_image", lambda name, _: f'<img alt="{name}" src="data:,">')
 
 
 def _watch(rows=ROWS, models=None, **options):
@@ -154,7 +161,7 @@ def test_what_is_kept_does_not_grow_with_the_stream():
     assert set(np.diff(thinned.rows)) == {thinned.step}
 
 
-def test_other_models_have_the_sections_that_fit_them():
+def test_other_models_have_the_sections_that_fit_them(undrawn):
     pipeline = preprocessing.StandardScaler() | linear_model.LinearRegression()
     page = report.report_html(_watch(ROWS[:60], {"pipeline": pipeline}))
     found = Page(page)
@@ -163,7 +170,7 @@ def test_other_models_have_the_sections_that_fit_them():
     assert "This model gives no intervals." in "".join(found.text)
 
 
-def test_one_model_per_key_is_told_of_by_the_first_row():
+def test_one_model_per_key_is_told_of_by_the_first_row(undrawn):
     rows = [({"shop": "ns"[t % 2], **x}, y) for t, (x, y) in enumerate(ROWS)]
     models = {"ours": KeyedModel(ra.StreamingAttentionRegressor(), "shop")}
     watch = _watch(rows, models, key="shop")
@@ -174,7 +181,7 @@ def test_one_model_per_key_is_told_of_by_the_first_row():
     assert len(Page(page).images) == 7
 
 
-def test_classes_have_their_own_page():
+def test_classes_have_their_own_page(undrawn):
     watch = report.ClassWatch({"ours": ra.StreamingAttentionClassifier()})
     for t in range(200):
         watch.step({"a": float(t % 5)}, "<b>" if t % 3 else "no")
@@ -208,17 +215,6 @@ def test_a_report_without_matplotlib_names_the_extra(monkeypatch, watched, tmp_p
     with pytest.raises(ImportError, match=r"river-attention\[plot\]"):
         report.write_report(watched, tmp_path / "r.html")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_writes_a_report(tmp_path, capsys):
-    pytest.importorskip("typer")
-    from river_attention.cli import main
-
-    path, out = tmp_path / "rows.csv", tmp_path / "out.html"
-    path.write_text("a,y\n" + "".join(f"{x['a']},{y}\n" for x, y in ROWS[:80]))
-    assert main(["evaluate", str(path), "-t", "y", "--report", str(out)]) == 0
-    assert f"Report: {out}" in capsys.readouterr().out
-    assert Page(out.read_text("utf-8")).headings == SECTIONS
 
 
 def _browser():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._figure import axes_for
-from .._validation import check_int
+from .._validation import LIMIT, check_int
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,8 @@ def numbers(name: str, values: Any, n: int | None = None) -> Array:
         raise ValueError(f"{name}: must be one number for each row, not of shape {found.shape}")
     if n is not None and len(found) != n:
         raise ValueError(f"{name}: has {len(found)} rows, the truth has {n}")
-    return found
+    # beyond, the width of an axis is no number any more
+    return np.clip(found, -LIMIT, LIMIT)
 
 
 def _row_numbers(rows: Any, n: int) -> Array:
@@ -194,7 +195,7 @@ def plot_intervals(
     ('67 % of 3 targets inside', [2.0])
     """
     truth = numbers("y_true", y_true)
-    band = np.asarray(intervals, np.float64).reshape(-1, 2)
+    band = np.clip(np.asarray(intervals, np.float64).reshape(-1, 2), -LIMIT, LIMIT)
     if len(band) != len(truth):
         raise ValueError(f"intervals: are {len(band)}, the truth has {len(truth)} rows")
     inside = (band[:, 0] <= truth) & (truth <= band[:, 1])
@@ -267,7 +268,7 @@ def plot_forecast(
     ax = axes_for(ax)
     ax.plot(np.arange(1 - len(before), 1), before, **TRUTH)
     if level is not None:
-        band = np.asarray(model.forecast_interval(n, known, level=level))
+        band = np.clip(model.forecast_interval(n, known, level=level), -LIMIT, LIMIT)
         name = f"{level:.0%} interval".replace("%", " %")
         ax.fill_between(
             ahead, band[:, 0], band[:, 1], color=BAND, alpha=0.25, linewidth=0.0, label=name

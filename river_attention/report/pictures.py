@@ -129,7 +129,10 @@ def residuals(watch: NumberWatch) -> Any:
     pairs = np.array(watch.sampled.values)
     errors = pairs[:, 0] - pairs[:, 1]
     low, high = np.quantile(errors, (0.005, 0.995))
-    left.hist(np.clip(errors, low, high), bins=41, color="#1f77b4")
+    # wide enough to be cut into bins, even where all errors are the same
+    narrowest = max(1e-6 * max(abs(low), abs(high)), 1e-200)
+    edges = 0.5 * (low + high) + np.linspace(-0.5, 0.5, 42) * max(high - low, narrowest)
+    left.hist(np.clip(errors, low, high), bins=edges, color="#1f77b4")
     left.set(xlabel="truth minus prediction (the outer hundredth at the edge)", ylabel="rows")
     lags, together = autocorrelation(np.array(watch.residuals))
     right.bar(lags, together, color="#1f77b4")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import look
+from .._validation import LIMIT
 from .series import BucketMeans, Reservoir, Thinned
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -216,6 +217,8 @@ class NumberWatch(Watch):
                 self._intervals = model.predict_interval_one(rest, level=list(LEVELS))
 
     def _note(self, y: float, answers: Mapping[str, float]) -> None:
+        # as models of this package take them; beyond, there is nothing to add up or to draw
+        y, answers = _clipped(y), {name: _clipped(answer) for name, answer in answers.items()}
         self._sum += y
         self._square += y * y
         for name, answer in answers.items():
@@ -232,12 +235,17 @@ class NumberWatch(Watch):
         main = None
         if self._intervals is not None:
             inside = np.array([low <= y <= high for low, high in self._intervals])
-            main = self._intervals[LEVELS.index(MAIN_LEVEL)]
+            low, high = self._intervals[LEVELS.index(MAIN_LEVEL)]
+            main = _clipped(low), _clipped(high)
             self.n_inside += inside
             self.n_intervals += 1
             self.widths.add(main[1] - main[0])
             self.coverage.add(float(inside[LEVELS.index(MAIN_LEVEL)]))
         self.last.append((self.n_rows, y, dict(answers), main))
+
+
+def _clipped(value: float) -> float:
+    return min(max(value, -LIMIT), LIMIT)
 
 
 class ClassWatch(Watch):

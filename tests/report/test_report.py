@@ -205,6 +205,24 @@ def test_many_classes_are_counted_together():
     assert len(watch.confusion) <= 31 * 31
 
 
+class Wild(Persistence):
+    """A model that went mad."""
+
+    def predict_one(self, x):
+        return [math.nan, math.inf, -1e308][int(x["a"] * 10) % 3]
+
+
+def test_what_no_axis_can_hold_is_drawn_at_its_end():
+    rows = [({"a": t / 10}, y) for t, y in enumerate([1e308, -1e308, 0.0, 5.0] * 8)]
+    models = {"ours": ra.StreamingAttentionRegressor(), "persistence": Wild()}
+    page = report.report_html(_watch(rows, models))
+    assert len(Page(page).images) == 7
+    for constant in (1.0, 1e-320):
+        page = report.report_html(_watch([({}, constant)] * 20))
+        # nothing is looked back to where nothing ever moved
+        assert len(Page(page).images) == 6
+
+
 def test_too_little_is_said():
     with pytest.raises(ValueError, match="at least two labelled rows"):
         report.report_html(_watch(ROWS[:1]))

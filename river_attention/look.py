@@ -116,6 +116,7 @@ def looked_back(model: Any, x: Mapping[Any, Any] | None = None) -> Array:
     >>> sorted(looked_back(model, {}).argsort()[-4:] + 1) == [3, 6, 9, 12]
     True
     """
+    model = getattr(model, "regressor_", model)
     features = features_of(model)
     retrieval = features.memories.get("retrieved")
     if not isinstance(retrieval, Retrieval):

@@ -172,6 +172,14 @@ def test_retrieval_shows_all_shares_of_the_attention(regressor):
     assert dict(zip(ago.tolist(), strongest.tolist(), strict=True)) == dict(regressor.retrieved_)
 
 
+def test_transformers_and_forecasters_look_back_as_well(train, forecaster):
+    transformer = train(ra.AttentionTransformer(), ROWS[:40])
+    assert look.looked_back(transformer, ROWS[40][0]).sum() == pytest.approx(1.0)
+    x = ROWS[60][0]
+    expected = look.looked_back(forecaster.regressor_, x)
+    assert np.array_equal(plot.plot_retrieval(forecaster, x).lines[0].get_ydata(), expected)
+
+
 def test_retrieval_of_a_fresh_model_has_nothing_to_show():
     ax = plot.plot_retrieval(ra.StreamingAttentionRegressor())
     assert ax.texts[0].get_text() == "nothing stored yet"

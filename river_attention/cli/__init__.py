@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             closed_quietly(sys.stdout)
             return 0
+        except OSError as error:
+            say(f"{error.filename or 'the system'}: {reason(error)}")
         except Exception as error:
             # what typer says of options, whichever click it stands on
             if not hasattr(error, "format_message"):

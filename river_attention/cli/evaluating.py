@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,9 @@ def validate(
             f"{columns.source.name}: nothing to score: at least two rows with a {roles.target!r} "
             "are needed"
         )
-    if save is not None:
-        ours.save(save)
-    if report is not None:
-        write_report(watch, report, Path(columns.source.name).name)
+    title = Path(columns.source.name).name
+    _written("--save", save, lambda path: ours.save(path))
+    _written("--report", report, lambda path: write_report(watch, path, title))
     if as_json:
         print_json(_as_data(watch, columns))
         return
@@ -102,6 +101,16 @@ def _as_data(watch: Watch, columns: Columns) -> dict[str, Any]:
         "labels": watch.n_labels,
         "models": found,
     }
+
+
+def _written(option: str, path: str | None, write: Callable[[str], None]) -> None:
+    """Write a file that was asked for, or say why that cannot be."""
+    if path is None:
+        return
+    try:
+        write(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{option} {path}: {reason(error)}") from None
 
 
 def _check_writable(path: str, option: str) -> None:

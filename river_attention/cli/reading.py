@@ -203,6 +203,11 @@ def parsed(cell: str) -> Any:
 
 def _json_rows(name: str, file: BinaryIO, encoding: str) -> Iterator[tuple[str, Row]]:
     for n, line in enumerate(_lines(name, file, encoding), 1):
+        if n == 1 and line.lstrip().startswith("["):
+            raise InputError(
+                f"{name}: is an array of JSON; wanted is an object on each line, which "
+                f"`jq -c '.[]' {name}` makes of it"
+            )
         if line.strip():
             try:
                 row = parsed_json(line)

@@ -285,6 +285,7 @@ GOOD = ("evaluate", "sales.csv", "-t", "sold")
         (("evaluate", "broken.csv.gz", "-t", "y"), "broken.csv.gz: cannot be read"),
         (("evaluate", "model.pkl", "-t", "y"), "must end in .csv"),
         (("evaluate", "broken.jsonl", "-t", "y"), "broken.jsonl: line 2: is no JSON"),
+        (("evaluate", "array.json", "-t", "y"), "wanted is an object on each line"),
         (("evaluate", "nested.jsonl", "-t", "y"), "line 1: 'a' is a list"),
         (("evaluate", "sales.csv", "-t", "price"), "no column 'price' (--target); it has day"),
         ((*GOOD, "--key", "till"), "no column 'till' (--key)"),
@@ -303,6 +304,8 @@ GOOD = ("evaluate", "sales.csv", "-t", "sold")
         ((*GOOD, "--set", "window=-1"), "window=-1: must be an integer"),
         ((*GOOD, "--set", "window"), "--set window: must be NAME=VALUE"),
         ((*GOOD, "--report", "no/where.html"), "--report no/where.html: there is no folder"),
+        ((*GOOD, "--report", "folder"), "--report folder: Is a directory"),
+        ((*GOOD, "--save", "folder"), "--save folder: Is a directory"),
         ((*GOOD, "--save", "m.bin", "--key", "shop"), "one model per key is kept by `serve"),
         (("evaluate", "sales.csv"), "Missing option '--target'"),
         ((*GOOD, "--rows", "0"), "--rows"),
@@ -332,6 +335,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
         "broken.csv.gz": "not gzipped",
         "model.pkl": "x",
         "broken.jsonl": '{"y": 1}\n{"y": \n',
+        "array.json": '[\n{"y": 1},\n{"y": 2}\n]\n',
         "nested.jsonl": '{"a": [1], "y": 1}\n',
         "words.csv": "a,y\n1,2\n1,many\n",
         "infinite.csv": "a,y\n1,inf\n",
@@ -346,6 +350,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
         "odd.yaml": "lambda: [1]\n",
     }.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "folder").mkdir()
     (tmp_path / "latin.csv").write_bytes("a,y\nMüller,1\n".encode("latin-1"))
     monkeypatch.chdir(tmp_path)
     code, out, err = command(*argv)

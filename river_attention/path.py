@@ -269,7 +269,7 @@ def _with_path(draw: Any) -> Any:
     def draw_with_path(estimator: Any) -> ET.Element:
         element: ET.Element = draw(estimator)
         stations = path_of(estimator)
-        if stations:
+        if stations and len(element):
             element.set("open", "")
             heading, *parameters = element
             folded = ET.Element("details", {"style": "margin-top:0.8em"})

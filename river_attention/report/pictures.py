@@ -9,7 +9,7 @@ import numpy as np
 from .. import plot
 from .._figure import new_figure
 from ..plot.errors import rolling_mean
-from .watch import MAIN_LEVEL, ClassWatch, NumberWatch, Watch
+from .watch import MAIN_LEVEL, ClassWatch, Look, NumberWatch, Watch
 
 SMOOTHED = 16
 """How many buckets a mean over time is taken of."""
@@ -17,6 +17,11 @@ SMOOTHED = 16
 _MOST_LINES = 12
 _OURS = "#d62728"
 _OTHERS = ("#e377c2", "#7f7f7f", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
+
+
+def _looks(watch: Watch) -> list[tuple[int, Look]]:
+    """What the model was like, with the numbers of the rows."""
+    return list(zip(watch.looks.rows, watch.looks.items, strict=True))
 
 
 def predictions(watch: NumberWatch) -> Any:
@@ -54,20 +59,18 @@ def rolling(watch: Watch) -> Any:
 
 def experts(watch: Watch) -> Any:
     """Shares of the experts over time."""
-    if not watch.experts.items:
+    looked = [(row, each.experts) for row, each in _looks(watch) if each.experts]
+    if not looked:
         return None
+    rows, shares = zip(*looked, strict=True)
     figure = new_figure(11.0, 3.6)
-    plot.plot_expert_weights(watch.experts.items, rows=watch.experts.rows, ax=figure.subplots())
+    plot.plot_expert_weights(shares, rows=rows, ax=figure.subplots())
     return figure
 
 
 def retrieval(watch: Watch) -> Any:
     """What retrieval looks back to, at the end and over time."""
-    rows = [
-        (row, ago, share)
-        for row, found in zip(watch.retrieved.rows, watch.retrieved.items, strict=True)
-        for ago, share in found
-    ]
+    rows = [(row, ago, share) for row, each in _looks(watch) for ago, share in each.retrieved]
     if not rows:
         return None
     figure = new_figure(11.0, 5.0)
@@ -82,12 +85,14 @@ def retrieval(watch: Watch) -> Any:
 
 def memory(watch: Watch) -> Any:
     """Norms of the states, at the end and over time."""
-    if not watch.norms.items or not watch.norms.items[-1]:
+    looked = [(row, each.norms) for row, each in _looks(watch) if each.norms]
+    if not looked:
         return None
     figure = new_figure(11.0, 6.0)
     above, below = figure.subplots(2, 1)
     plot.plot_memory(watch.inside, ax=above)
-    parts = watch.norms.items[-1]
+    rows, norms = zip(*looked, strict=True)
+    parts = norms[-1]
     # heads or neurons each for itself, the many units of a bank are in the picture above
     shown = [i for i, each in enumerate(parts) if not each.part.startswith("bank")] or [
         *range(len(parts))
@@ -95,7 +100,7 @@ def memory(watch: Watch) -> Any:
     for i in shown[:_MOST_LINES]:
         tau = parts[i].time_constant
         label = parts[i].part + ("" if tau is None else f", τ = {tau:.3g}")
-        below.plot(watch.norms.rows, [each[i].norm for each in watch.norms.items], label=label)
+        below.plot(rows, [each[i].norm for each in norms], label=label)
     below.set(xlabel="row", ylabel="norm of the state")
     below.grid(alpha=0.3)
     below.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,6 +71,24 @@ class Score:
         return 1e6 * self.seconds / self.n_timed if self.n_timed else math.nan
 
 
+class Look(NamedTuple):
+    """What a model was like at a row; empty where it has no such thing.
+
+    Attributes
+    ----------
+    experts
+        The share of each expert.
+    norms
+        What each part of the memory holds.
+    retrieved
+        The steps most looked back to: how many labelled steps ago, and their shares.
+    """
+
+    experts: dict[str, float]
+    norms: list[look.StateNorm]
+    retrieved: list[tuple[int, float]]
+
+
 class Watch:
     """Models on a stream; the base of both kinds.
 
@@ -95,9 +113,7 @@ class Watch:
         self.n_rows = 0
         self.n_labels = 0
         self.looked_at: Hashable = None
-        self.experts: Thinned[dict[str, float]] = Thinned(_LOOK_EVERY)
-        self.norms: Thinned[list[look.StateNorm]] = Thinned(_LOOK_EVERY)
-        self.retrieved: Thinned[list[tuple[int, float]]] = Thinned(_LOOK_EVERY)
+        self.looks: Thinned[Look] = Thinned(_LOOK_EVERY)
         self.rolling = {name: BucketMeans() for name in self.models}
         self._known: set[Hashable] = set()
 
@@ -142,8 +158,8 @@ class Watch:
                 self._note(y, answers)
             self.n_labels += 1
             self._known.add(key)
-        if self.detailed and self.experts.wants(self.n_rows):
-            self._look()
+        if self.detailed and self.looks.wants(self.n_rows):
+            self.looks.add(self.n_rows, _look(self.inside))
         self.n_rows += 1
         return answers[self.main]
 
@@ -162,14 +178,15 @@ class Watch:
         model = self.models[self.main]
         return model.model_of(self.looked_at) if hasattr(model, "model_of") else model
 
-    def _look(self) -> None:
-        model = self.inside
-        if isinstance(getattr(model, "expert_weights_", None), dict):
-            self.experts.add(self.n_rows, model.expert_weights_)
-        if getattr(model, "features_", None) is not None:
-            self.norms.add(self.n_rows, look.state_norms(model))
-        if hasattr(model, "retrieved_"):
-            self.retrieved.add(self.n_rows, model.retrieved_)
+
+def _look(model: Any) -> Look:
+    shares = getattr(model, "expert_weights_", None)
+    has_features = getattr(model, "features_", None) is not None
+    return Look(
+        shares if isinstance(shares, dict) else {},
+        look.state_norms(model) if has_features else [],
+        list(getattr(model, "retrieved_", ())),
+    )
 
 
 class NumberWatch(Watch):

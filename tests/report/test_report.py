@@ -153,6 +153,8 @@ def test_what_is_kept_does_not_grow_with_the_stream():
     assert len(watch.residuals) == 1000
     assert len(watch.sampled.values) == 2000
     assert len(watch.rolling["ours"].means()) <= series.N_POINTS
+    assert len(watch.looks.items) <= series.N_POINTS
+    assert set(np.diff(watch.looks.rows)) == {watch.looks.step}
     thinned = series.Thinned()
     for row in range(20_000):
         if thinned.wants(row):

@@ -25,6 +25,7 @@ from .estimators import (
     streaming_attention,
 )
 from .files import FileError, from_bytes, load
+from .path import show_in_river
 from .spiking import (
     HybridLinearAttentionNeuron,
     SpikeEncoder,
@@ -37,6 +38,7 @@ from .state import StateError
 __version__ = "0.1.0"
 
 backend.start()
+show_in_river()
 
 __all__ = [
     "AttentionTransformer",

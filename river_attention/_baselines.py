@@ -12,9 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from river import base, forest, linear_model, preprocessing, time_series
+from river import base, dummy, forest, linear_model, preprocessing, time_series, tree
 
-__all__ = ["FAST_SETTINGS", "LastTarget", "OneStepForecast", "Persistence", "baseline_models"]
+__all__ = [
+    "FAST_SETTINGS",
+    "LastTarget",
+    "OneStepForecast",
+    "Persistence",
+    "baseline_classifiers",
+    "baseline_models",
+]
 
 FAST_SETTINGS: dict[str, Any] = {
     "mode": "gla",
@@ -174,4 +181,28 @@ def baseline_models(seed: int = 42) -> dict[str, base.Regressor]:
         ),
         "ARFRegressor": LastTarget(_standardised(forest.ARFRegressor(seed=seed))),
         "SNARIMAX": _snarimax(),
+    }
+
+
+def baseline_classifiers(seed: int = 42) -> dict[str, base.Classifier]:
+    """Return fresh classifiers by name, the last class as the next one first.
+
+    Parameters
+    ----------
+    seed
+        Seed of the models that draw random numbers.
+
+    Examples
+    --------
+    >>> list(baseline_classifiers())[:2]
+    ['last class', 'SoftmaxRegression']
+    """
+    return {
+        "last class": dummy.NoChangeClassifier(),
+        # a pipeline that ends in a classifier acts as one
+        "SoftmaxRegression": cast(
+            base.Classifier, preprocessing.StandardScaler() | linear_model.SoftmaxRegression()
+        ),
+        "HoeffdingAdaptiveTree": tree.HoeffdingAdaptiveTreeClassifier(seed=seed),
+        "ARFClassifier": forest.ARFClassifier(seed=seed),
     }

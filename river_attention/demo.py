@@ -21,7 +21,9 @@ from river import base, datasets, evaluate, metrics
 
 from river_attention import StreamingAttentionRegressor, calendar_features
 from river_attention._baselines import baseline_models
+from river_attention._figure import new_figure
 from river_attention._progress import ProgressBar
+from river_attention.plot import plot_predictions, plot_rolling_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -211,16 +213,10 @@ def plot(runs: Sequence[Run], path: Path) -> None:
     ImportError
         If matplotlib is not installed.
     """
-    # Drawing on a bare Figure uses Agg and leaves a caller's pyplot and its backend alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     grouped = _by_model(runs)
     streams = list(dict.fromkeys(result.stream for result in runs))
-    layout = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1)
-    figure = Figure(figsize=(14, 3.6 * len(streams) + 0.6), layout=layout)
-    FigureCanvasAgg(figure)
+    figure = new_figure(14, 3.6 * len(streams) + 0.6)
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     axes = figure.subplots(len(streams), 2, squeeze=False)
     for (left, right), stream in zip(axes, streams, strict=True):
         here = [result for results in grouped.values() for result in results]
@@ -235,7 +231,6 @@ def plot(runs: Sequence[Run], path: Path) -> None:
 def _style(model: str) -> dict[str, Any]:
     ours = model == OURS
     return {
-        "label": model,
         "color": _COLOURS.get(model),
         "linewidth": 1.8 if ours else 0.9,
         "alpha": 1.0 if ours else 0.8,
@@ -244,39 +239,29 @@ def _style(model: str) -> dict[str, Any]:
 
 
 def _plot_predictions(axes: Axes, runs: Sequence[Run]) -> None:
-    truth = runs[0].truth
-    rows = np.arange(len(truth))[1:][-_SHOWN_ROWS:]
-    axes.plot(rows, truth[rows], color="black", linewidth=2.2, label="truth", zorder=3)
-    for result in runs:
-        axes.plot(rows, result.predictions[rows], **_style(result.model))
-    # One wild prediction must not flatten everything else.
-    low, high = float(truth[rows].min()), float(truth[rows].max())
-    margin = 0.25 * (high - low) or 1.0
-    axes.set_ylim(low - margin, high + margin)
-    axes.set(title=f"{runs[0].stream}: the last {len(rows)} rows", xlabel="row", ylabel="target")
-    axes.grid(alpha=0.3)
+    # the first row is not scored
+    rows = np.arange(1, len(runs[0].truth))
+    predictions = {result.model: result.predictions[1:] for result in runs}
+    plot_predictions(runs[0].truth[1:], predictions, rows=rows, last=_SHOWN_ROWS, ax=axes)
+    shown = min(_SHOWN_ROWS, len(rows))
+    _restyle(axes, f"{runs[0].stream}: the last {shown} rows")
 
 
 def _plot_rolling_errors(axes: Axes, runs: Sequence[Run]) -> None:
-    n_errors = len(runs[0].errors)
-    window = max(1, min(100, n_errors // 6))
-    for result in runs:
-        sums = np.cumsum(np.concatenate(([0.0], result.errors)))
-        rolling = (sums[window:] - sums[:-window]) / window
-        axes.plot(np.arange(window, n_errors + 1), rolling, **_style(result.model))
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    predictions = {result.model: result.predictions[1:] for result in runs}
+    plot_rolling_error(runs[0].truth[1:], predictions, log=True, ax=axes)
+    _restyle(axes, f"{runs[0].stream}: {axes.get_title()}")
 
-    axes.set_yscale("log")
-    # The errors of one stream often stay within a decade: 0.1, 0.2, 0.5 rather than powers of ten.
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set(
-        title=f"{runs[0].stream}: mean absolute error of the last {window} rows",
-        xlabel="row",
-        ylabel="MAE (log scale)",
-    )
-    axes.grid(alpha=0.3, which="both")
+
+def _restyle(axes: Axes, title: str) -> None:
+    """Colours of the models, and one legend for the whole picture."""
+    for line in axes.lines:
+        if line.get_label() in _COLOURS:
+            line.set(**_style(str(line.get_label())))
+    axes.set_title(title)
+    legend = axes.get_legend()
+    if legend is not None:
+        legend.remove()
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

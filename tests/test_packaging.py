@@ -53,14 +53,25 @@ def test_metadata_names_licence_and_python():
     found = installed_metadata()
     assert found["License-Expression"] == "BSD-3-Clause"
     assert found["Requires-Python"] == ">=3.11"
-    extras = {"test", "plot", "distributed", "docs", "dev", "spark"}
+    extras = {"test", "cli", "plot", "distributed", "docs", "dev", "spark"}
     assert set(found.get_all("Provides-Extra")) == extras
+
+
+def test_the_command_is_installed():
+    installed_metadata()
+    (script,) = (
+        entry
+        for entry in metadata.distribution("river-attention").entry_points
+        if entry.group == "console_scripts"
+    )
+    assert (script.name, script.value) == ("river-attention", "river_attention.cli:run")
 
 
 def test_only_the_package_itself_is_installed():
     installed_metadata()
     files = metadata.files("river-attention") or []
-    top = {file.parts[0] for file in files}
+    # the command is beside them, where commands are
+    top = {file.parts[0] for file in files if file.stem != "river-attention"}
     assert {name for name in top if not name.endswith(".dist-info")} == {"river_attention"}
 
 
@@ -69,15 +80,25 @@ def test_type_hints_are_announced():
 
 
 @pytest.mark.parametrize(
-    "module", ["matplotlib", "pandas", "typer", "pyspark", "pyarrow", "distributed"]
+    "module", ["matplotlib", "pandas", "typer", "rich", "yaml", "pyspark", "pyarrow", "distributed"]
 )
 @pytest.mark.parametrize(
     "package", ["river_attention", "river_attention.keyed", "river_attention.model_selection"]
 )
 def test_import_brings_nothing_optional(package, module):
-    # river imports pandas by itself where it finds it; what counts is what is added to that.
-    by_river = modules_after("from river import base, compose, linear_model, preprocessing, stats")
-    assert module not in modules_after(f"import {package}") - by_river
+    # river imports pandas by itself where it finds it, scikit-learn's searches rich; what counts is
+    # what is added to that.
+    theirs = "from river import base, compose, linear_model, preprocessing, stats"
+    if package.endswith("model_selection"):
+        theirs += "; import sklearn.model_selection"
+    assert module not in modules_after(f"import {package}") - modules_after(theirs)
+
+
+def test_import_warns_of_nothing():
+    # river's own warnings are not ours
+    modules = "base, compose, linear_model, preprocessing, stats, time_series, evaluate"
+    script = f"from river import {modules}\nimport warnings\nwarnings.simplefilter('error')\n"
+    subprocess.run([sys.executable, "-c", f"{script}import river_attention"], check=True)
 
 
 @pytest.mark.skipif(not sys.flags.safe_path, reason="the working tree may be on sys.path")

@@ -67,6 +67,9 @@ class PendingSteps(Stateful):
     def __len__(self) -> int:
         return len(self._steps)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._by_key
+
     def add(self, key: Hashable, step: Any) -> None:
         """Let a step wait under a key."""
         self._by_key.setdefault(key, deque()).append(self._next)

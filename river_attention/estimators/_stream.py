@@ -247,6 +247,10 @@ class LabelledStream(Stream, Blocks):
         """Steps that were seen and wait for their label."""
         return len(self._pending)
 
+    def waits_for(self, key: Hashable) -> bool:
+        """Whether a step that was seen with this ``key`` waits for its label."""
+        return ("key", key) in self._pending
+
     @property
     def n_dropped_(self) -> int:
         """Steps that were dropped because too many waited."""

@@ -120,6 +120,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         How often the column of a feature was given to another one.
     n_scored_
         How many forecasts met their targets and moved the shares.
+    past_
+        The targets it still knows, the last one at the end.
     regressor_, behind_
         The regressor, and the one that follows ``horizon`` steps behind.
 
@@ -265,6 +267,11 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     def n_evicted_(self) -> int:
         """How often the column of a feature was given to another one."""
         return self.regressor_.n_evicted_
+
+    @property
+    def past_(self) -> Array:
+        """The targets it still knows, the last one at the end: as many as any expert looks back."""
+        return self._past.copy()
 
     def _names(self) -> list[str]:
         """The experts, in the order of ``_experts``."""

@@ -133,6 +133,19 @@ class MultiHeadLinearAttention(Drawn):
         return np.broadcast_to(block.bias(tau[:, None, None]), shape).astype(float).ravel()
 
     @property
+    def time_constants(self) -> Array | None:
+        """For how many steps each head remembers at rest [H]; None if the mode does not use it."""
+        rests = [
+            block.bias
+            for block in self.mode.projections(self.d_key, self.d_value)
+            if callable(block.bias)
+        ]
+        one, two = np.full((1, 1, 1), 20.0), np.full((1, 1, 1), 30.0)
+        if all(np.array_equal(rest(one), rest(two)) for rest in rests):
+            return None
+        return time_constants(self.n_heads, self.mode.shortest_time_constant)
+
+    @property
     def n_outputs(self) -> int:
         """Length of a read, H · d_value."""
         return self.n_heads * self.d_value

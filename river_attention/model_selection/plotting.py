@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._figure import new_figure
 from .scores import Curve
 
 _WIDEST_LABEL = 24
@@ -20,18 +21,11 @@ def draw(
     n_curves: int,
 ) -> Any:
     """Scores against a parameter on the left, recent scores over time on the right."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('plot() needs matplotlib: pip install "river-attention[plot]"') from error
+    figure = new_figure(12, 4.5)
     names = [key.removeprefix("param_") for key in results if key.startswith("param_")]
     if param is not None and param not in names:
         raise ValueError(f"param={param!r}: must be one of {', '.join(names)}")
     shown = param or max(names, key=lambda name: _spread(results, name), default=None)
-    # a bare figure leaves a caller's pyplot and its backend alone
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     if shown is not None:
         _draw_scores(left, results, shown, best)

@@ -112,6 +112,10 @@ class Mode(base.Base, abc.ABC):
         """One token: the new state, and the read [H, 1, d_v]."""
         return linear_step(state, *token)
 
+    def norms(self, state: Array) -> NDArray[np.float64]:
+        """How much each head holds [H]: the norm of its part of the state."""
+        return np.sqrt((np.abs(state) ** 2).sum(axis=(-2, -1)))
+
 
 class ReadingMode(Mode):
     """A mode whose token (decay, k, v, q, ...) may read before or after it writes."""

@@ -311,6 +311,9 @@ class MLSTM(Mode):
     def step(self, state: Array, *token: Any) -> tuple[Array, Array]:
         return mlstm_step(state, *token)
 
+    def norms(self, state: Array) -> Array:
+        return super().norms(state[:, :-1, :-1])
+
 
 class LinearAttention(Mode):
     r"""Kernel linear attention: remembers everything, equally.

@@ -91,6 +91,10 @@ class LogLinear(Mode):
         new[-1].flat[0] = n_tokens
         return new, read
 
+    def norms(self, state: Array) -> Array:
+        # over all levels; the last slot counts
+        return np.sqrt((super().norms(state[:-1]) ** 2).sum(axis=0))
+
 
 def _unfit(inner: Any) -> str:
     """Why a mode cannot be the inner one; empty if it can."""

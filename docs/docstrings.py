@@ -1,0 +1,39 @@
+"""Docstrings are reStructuredText, pages are Markdown: equations and references, for the API pages."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+from griffe import Extension, Object
+
+EQUATION = re.compile(r"^( *)\.\. math::(.*(?:\n(?:\1 +.*| *$))*)", re.MULTILINE)
+ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):`~?([^`]+)`")
+MATHS = re.compile(r":math:`([^`]+)`")
+
+
+def equation(match: re.Match[str]) -> str:
+    """A displayed equation, between dollars."""
+    indent = match[1]
+    body = textwrap.dedent(match[2]).strip()
+    return f"{indent}$$\n{textwrap.indent(body, indent)}\n{indent}$$\n"
+
+
+def to_markdown(text: str) -> str:
+    """A docstring with its equations and references in the words of Markdown.
+
+    >>> to_markdown("See :class:`river_attention.RLSRegressor`, with :math:`x^2`.")
+    'See `river_attention.RLSRegressor`, with $x^2$.'
+    """
+    text = EQUATION.sub(equation, text)
+    text = MATHS.sub(r"$\1$", text)
+    return ROLE.sub(r"`\1`", text)
+
+
+class Docstrings(Extension):
+    """Rewrites each docstring before it is read."""
+
+    def on_object(self, *, obj: Object, **kwargs: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = to_markdown(obj.docstring.value)

@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 import pytest
 
+from river_attention import demo
+from river_attention._progress import ProgressBar
+
 PROJECT = Path(__file__).resolve().parent.parent
 DOCS = PROJECT / "docs"
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
@@ -144,3 +147,35 @@ def test_every_public_name_is_in_the_api_pages(package):
         # What the package itself offers as well is listed once, there.
         names -= set(importlib.import_module("river_attention").__all__)
     assert {f"{package}.{name}" for name in names} <= listed
+
+
+def table_rows(page: str, first_cell: str) -> dict[str, list[str]]:
+    """The rows of the table whose header begins with these cells, by their first cell."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    lines = text[text.index(f"| {first_cell}") :].split("\n\n")[0].splitlines()
+    # a stroke in code is written \|
+    cells = [
+        [cell.strip().strip("*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines
+    ]
+    return {row[0]: row[1:] for row in cells}
+
+
+def test_the_readme_shows_the_errors_that_the_demo_prints():
+    shown = table_rows("README.md", "model                       | MAE WaterFlow")
+    assert set(demo.models()) <= set(shown)
+    for name, model in demo.models().items():
+        if name == "ARFRegressor":  # takes as long as all others together
+            continue
+        runs = [
+            demo.validate(name, model.clone(), stream, rows, ProgressBar(len(rows), quiet=True))
+            for stream, rows in demo.load_streams().items()
+        ]
+        assert shown[name][:3] == [f"{run.mae:#.4g}" for run in runs], name
+
+
+def test_the_readme_shows_the_costs_of_the_page_about_them():
+    shown = table_rows("README.md", "model | µs per step")
+    measured = table_rows("docs/throughput.md", "model | µs per step")
+    assert len(shown) > 4
+    for name, cells in shown.items():
+        assert measured[name][: len(cells)] == cells

@@ -2,7 +2,8 @@
 
 A stream is cut into thirteen pieces. Before each but the first LightGBM is fitted on all rows seen,
 with the input and the last 50 targets as features, and predicts the piece row by row, with the true
-lags. It learns steps from the last target, as the default model does: it cannot extrapolate levels. Printed are mean absolute errors over the twelve pieces, as multiples of that of
+lags. It learns steps from the last target, as the default model does: trees cannot extrapolate
+levels. Printed are mean absolute errors over the twelve pieces, as multiples of that of
 persistence, with their geometric mean, and the seconds that fitting and predicting took. The
 attention model has seen the same rows, each of them once.
 

@@ -83,6 +83,7 @@ benchmarks: $(INSTALLED) $(VENV)/.with-plot  ## measure again what the pages sho
 	$(PY) benchmarks/soak.py
 
 docs: $(INSTALLED) $(VENV)/.with-docs  ## the site, in site/; a warning is an error
+	$(PY) -m doctest docs/docstrings.py
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 clean:  ## remove everything that was generated

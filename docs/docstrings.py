@@ -9,6 +9,8 @@ from typing import Any
 from griffe import Extension, Object
 
 EQUATION = re.compile(r"^( *)\.\. math::(.*(?:\n(?:\1 +.*| *$))*)", re.MULTILINE)
+# what is returned, in words and without a type: an empty line or the end follows
+RETURNS = re.compile(r"^( *)Returns\n\1-{3,}\n((?:\1\S.*\n?)+)(?=\n|\Z)", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):`~?([^`]+)`")
 MATHS = re.compile(r":math:`([^`]+)`")
 
@@ -20,6 +22,12 @@ def equation(match: re.Match[str]) -> str:
     return f"{indent}$$\n{textwrap.indent(body, indent)}\n{indent}$$\n"
 
 
+def returned(match: re.Match[str]) -> str:
+    """What is returned, as a description of something without name and type."""
+    indent = match[1]
+    return f"{indent}Returns\n{indent}-------\n{indent}:\n{textwrap.indent(match[2], '    ')}"
+
+
 def to_markdown(text: str) -> str:
     """A docstring with its equations and references in the words of Markdown.
 
@@ -27,6 +35,7 @@ def to_markdown(text: str) -> str:
     'See `river_attention.RLSRegressor`, with $x^2$.'
     """
     text = EQUATION.sub(equation, text)
+    text = RETURNS.sub(returned, text)
     text = MATHS.sub(r"$\1$", text)
     text = ROLE.sub(r"`\1`", text)
     if left := re.search(r"^ *\.\. \w+::|:\w+:`", text, re.MULTILINE):

@@ -28,10 +28,10 @@ NUMPY_ANYWAY := Window or LSTM or Latent or Spiking
 # Two pips must not change one environment at the same time.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-spark check format bench clean
+.PHONY: help demo test test-all test-spark check format docs bench benchmarks clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 13
 
 demo: $(INSTALLED) $(VENV)/.with-plot  ## progressive validation beside river's own models: a table and a picture
 	$(PY) -m river_attention.demo
@@ -62,8 +62,32 @@ format: $(INSTALLED) $(VENV)/.with-dev  ## sort the imports, apply safe fixes, f
 bench: $(INSTALLED) $(VENV)/.with-plot  ## what one step costs, as a multiple of river's linear regression
 	$(PY) benchmarks/throughput.py
 
+# With DATA=DIR on the streams of a folder where the pages have them.
+ON_DATA := $(if $(DATA),--data $(DATA))
+
+benchmarks: $(INSTALLED) $(VENV)/.with-plot  ## measure again what the pages show (takes long), and write docs/modes.md
+	$(PY) benchmarks/throughput.py --rounds 12 --steps 200 --json docs/measured/throughput.json
+	$(PY) benchmarks/memory_tasks.py --json docs/measured/memory_tasks.json
+	$(PY) docs/make_modes.py
+	$(PY) benchmarks/throughput.py --blocks
+	$(PY) benchmarks/scan.py
+	for part in "" --ablate --coverage; do $(PY) benchmarks/accuracy.py $(ON_DATA) $$part || exit 1; done
+	$(PY) benchmarks/accuracy.py --drift
+	$(PY) benchmarks/classification.py
+	$(PY) benchmarks/forecasting.py --horizon 12
+	$(PY) benchmarks/late_labels.py $(ON_DATA)
+	$(PY) benchmarks/multi_target.py $(ON_DATA)
+	$(PY) benchmarks/transformer.py
+	$(PY) benchmarks/spiking.py --raster docs/img/spiking.png
+	$(PY) benchmarks/state.py
+	$(PY) benchmarks/soak.py
+
+docs: $(INSTALLED) $(VENV)/.with-docs  ## the site, in site/; a warning is an error
+	$(PY) -m doctest docs/docstrings.py
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 clean:  ## remove everything that was generated
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f river_attention_demo.png river_attention/compiled/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -100,6 +100,7 @@ def _forest(multi: bool) -> base.Classifier:
 
 MODELS: dict[str, Callable[[bool], base.Classifier]] = {
     OURS: lambda multi: StreamingAttentionClassifier(),
+    f"{OURS}, trees=500": lambda multi: StreamingAttentionClassifier(trees=500),
     "LogisticRegression": _linear,
     "LogisticRegression, lag": lambda multi: LastLabel(_linear(multi)),
     "SoftmaxRegression": _softmax,

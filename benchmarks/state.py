@@ -351,7 +351,7 @@ def table_of_keyed(rates: dict[str, float]) -> str:
     """The rates as a Markdown table."""
     first = next(iter(rates.values()))
     lines = ["| way | rows a second | of a dict of models |", "| --- | ---: | ---: |"]
-    lines += [f"| {name} | {rate:.0f} | {rate / first:.2f} |" for name, rate in rates.items()]
+    lines += [f"| {name} | {rate:.0f} | {rate / first:.2g} |" for name, rate in rates.items()]
     return "\n".join(lines)
 
 

@@ -192,10 +192,6 @@ cdef class Regression(Walker):
             self.kernels.reopen(s)
         return 0
 
-    def seen_values(self):
-        """Of the step proposed last: its values, and a copy of its evidence."""
-        return write(self.values, self.walk.n_inputs), write(self.walk.evidence, self.walk.size)
-
     def train(self, evidence, double y, double w):
         """Learn a label with an evidence of now or earlier; False: nothing was done, ask NumPy."""
         cdef Walk *s = &self.walk

@@ -91,12 +91,13 @@ cdef extern from "src/walk.h" nogil:
         double *state
         double *next
     ctypedef struct CRetrieval "Retrieval":
-        int window, n, end, width, n_inputs, stride
+        int window, n, end, width, n_inputs, stride, m, row
         int64_t n_appended, seen_at
         double *x
         double *norm
         double *delta
         double *residual
+        double *known
         double *distance
         double *next
         double *scores[2]
@@ -137,6 +138,31 @@ cdef extern from "src/walk.h" nogil:
         double *errors
         double *logs
         double *pooled
+    int EXPERT_GIVEN, EXPERT_SHARED, EXPERT_OWN
+    ctypedef struct ExpertOfSeveral:
+        int kind, start, length, step, huber
+        RLS **rls
+        CHuberScale *scales
+    ctypedef struct CSeveral "Several":
+        int m, n_own, n_long, n_experts, has_retrieval
+        int situation, anchor, known, prediction, last, mean, retrieved, long_part, answers
+        int *own
+        CTarget *targets
+        Moments moments
+        ExpertOfSeveral *experts
+        Pool *pools
+        CRetrieval retrieval
+        Moments read_moments
+        double *reads
+        double *scaled
+        double *apart
+        double *columns
+        double *r
+        double *errors
+        double *omega
+        int *seen
+        double *delta
+        double *present
     ctypedef struct Walk:
         int n_inputs, n_lags, n_long, n_reads, n_token
         int long_part, situation, retrieved, last, mean, anchor, prediction, answers, size
@@ -156,6 +182,7 @@ cdef extern from "src/walk.h" nogil:
         CErrors errors
         Pool pool
         ClassPool classes
+        CSeveral several
         double *evidence
         double *raw
         double *token
@@ -190,12 +217,17 @@ cdef extern from "src/walk.h" nogil:
         void (*reopen)(Walk *) noexcept nogil
         void (*train_class)(Walk *, const double *evidence, int y, double w) noexcept nogil
         void (*learn_class)(Walk *, int y, double w) noexcept nogil
+        void (*train_several)(Walk *, const double *evidence, const double *y, double w) noexcept nogil
+        void (*join_several)(Walk *, const double *y) noexcept nogil
+        void (*learn_several)(Walk *, const double *y, double w) noexcept nogil
         double (*rls_says)(const RLS *) noexcept nogil
         void (*rls_learns)(RLS *, double y, double w) noexcept nogil
         void (*scan_double)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
         void (*scan_float)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
     void errors_begin(CErrors *)
     void counts_refresh(ClassPool *)
+    void several_derive(CSeveral *)
+    double several_value(const CSeveral *, const double *evidence, int j)
     double rls_get(const RLS *, int i, int j)
     void rls_set(RLS *, int i, int j, double value)
     size_t rls_blocks(int size)

@@ -22,16 +22,15 @@ cdef class Arena:
         self.blocks.append(<uintptr_t>block)
         return <double *>(block + 63 - <uintptr_t>(block + 63) % 64)
 
-    cdef double *copy(self, const double *values, size_t n) except NULL:
-        """Room for n numbers, with these."""
-        cdef double *room = self.take(n)
-        if n:
-            memcpy(room, values, n * sizeof(double))
-        return room
-
     def __dealloc__(self):
         for block in self.blocks:
             free(<void *><uintptr_t>block)
+
+
+cdef inline void move(double *out, const double *values, size_t n) noexcept nogil:
+    """Copy n numbers; there may be no room for none."""
+    if n:
+        memcpy(out, values, n * sizeof(double))
 
 
 cdef int read(object array, double *out, Py_ssize_t n) except -1:

@@ -189,6 +189,31 @@ cdef extern from "src/walk.h" nogil:
         double *delta
         double *present
         int complete
+    ctypedef struct Ahead:
+        int n_steps, n_inputs, n_experts, season, looks_back
+        const double *past
+        int n_past
+        double *rows
+        int *complete
+        double *low
+        double *high
+        double *experts
+        double *weights
+        double *y
+        double *errors
+        double *sorted
+    ctypedef struct CErrorsAhead "ErrorsAhead":
+        int64_t n
+        double eta
+        double *shares
+        double *squares
+        double *fast
+        double *slow
+        double *size
+        double *quantiles
+        const double *rates
+        const double *up
+        const double *down
     ctypedef struct Tokens:
         int step, before
         int64_t n_steps, n_tokens
@@ -220,6 +245,10 @@ cdef extern from "src/walk.h" nogil:
         void (*train_several)(Walk *, const double *evidence, const double *y, double w) noexcept nogil
         void (*join_several)(Walk *, const double *y) noexcept nogil
         void (*learn_several)(Walk *, const double *y, double w) noexcept nogil
+        void (*look_ahead)(Walk *, Ahead *) noexcept nogil
+        void (*score_ahead)(
+            Ahead *, CErrorsAhead *, const double *truth, const double *expected, double scale
+        ) noexcept nogil
         double (*rls_says)(const RLS *) noexcept nogil
         void (*rls_learns)(RLS *, double y, double w) noexcept nogil
         void (*scan_double)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil

@@ -203,6 +203,31 @@ static void learn_several(Walk *s, const double *y, double w) {
     several_join(&s->several, y);
 }
 
+static void look_ahead(Walk *s, Ahead *ahead) {
+    size_t size = s->n_inputs * sizeof(double);
+    double *recursive = ahead->experts + ahead->n_steps;
+    ahead_limits(ahead, &s->target);
+    for (int h = 0; h < ahead->n_steps; h++) {
+        memcpy(s->raw + s->n_reads, ahead->rows + h * s->n_inputs, size);
+        s->complete = ahead->complete[h];
+        propose(s);
+        finish(s);
+        if (h == 0 && ahead->looks_back)
+            ahead_changes(ahead, &s->retrieval, recursive + ahead->n_steps);
+        /* the range of the branch grows with its predictions: its own guard does not bound it */
+        double y = value(s, s->evidence[s->prediction]);
+        recursive[h] = dmin(dmax(y, ahead->low[h]), ahead->high[h]);
+        join(s, recursive[h]);
+        follow(s);
+    }
+    ahead_experts(ahead);
+}
+
+static void score_ahead(Ahead *ahead, ErrorsAhead *known, const double *truth,
+                        const double *expected, double scale) {
+    ahead_score(ahead, known, truth, expected, scale);
+}
+
 static double rls_says(const RLS *s) { return rls_predict(s); }
 
 static void rls_learns(RLS *s, double y, double w) { rls_update(s, y, w); }
@@ -221,4 +246,5 @@ static void reopen(Walk *s) {
 
 const Kernels RA_TABLE = {propose, finish, value, spread, residual, train, commit, follow, join, learn,
                           reopen, train_class, learn_class, train_several, join_several,
-                          learn_several, rls_says, rls_learns, scan_double, scan_float};
+                          learn_several, look_ahead, score_ahead, rls_says, rls_learns, scan_double,
+                          scan_float};

@@ -4,6 +4,7 @@
 #ifndef RA_WALK_H
 #define RA_WALK_H
 
+#include "ahead.h"
 #include "bank.h"
 #include "classes.h"
 #include "errors.h"
@@ -56,6 +57,9 @@ typedef struct {
     void (*train_several)(Walk *, const double *evidence, const double *y, double w);
     void (*join_several)(Walk *, const double *y);
     void (*learn_several)(Walk *, const double *y, double w); /* train, commit, join */
+    void (*look_ahead)(Walk *, Ahead *); /* on a branch: to where it ends */
+    void (*score_ahead)(Ahead *, ErrorsAhead *, const double *truth, const double *expected,
+                        double scale);
     double (*rls_says)(const RLS *);
     void (*rls_learns)(RLS *, double y, double w);
     void (*scan_double)(const Tokens *, void *state, void *out, void *scratch /* [2 d_value + 2] */);

@@ -354,7 +354,9 @@ cdef class Regression(Walker):
         found = write(self.ahead.experts, self.ahead.n_experts * self.ahead.n_steps)
         return found.reshape(self.ahead.n_experts, -1)
 
-    def score(self, list xs, const double[::1] targets, int season, known, expected):
+    def score(
+        self, list xs, const double[::1] targets, int season, known, expected, double pace
+    ):
         """Let the experts forecast what came, and learn how far they were off.
 
         Parameters
@@ -369,6 +371,8 @@ cdef class Regression(Walker):
             An ErrorsAhead, which learns.
         expected
             How large errors were expected to be [len(xs)].
+        pace
+            How many times as fast shares and quantiles learn.
 
         Returns
         -------
@@ -387,7 +391,7 @@ cdef class Regression(Walker):
         if self.ahead.n_experts != shares.shape[1] or shares.shape[0] != n:
             return False
         if self.walk.target.scale > 0.0:
-            errors.n, errors.eta, errors.shares = known.n, known.eta, &shares[0, 0]
+            errors.n, errors.pace, errors.shares = known.n, pace, &shares[0, 0]
             errors.squares, errors.fast, errors.slow = &squares[0], &fast[0], &slow[0]
             errors.size, errors.quantiles, errors.rates = &size[0], &quantiles[0, 0], &rates[0, 0]
             errors.up, errors.down = &up[0], &down[0]

@@ -14,7 +14,7 @@ from river.time_series.base import Forecaster
 from .._validation import check_int, check_target
 from ..config import ConfigMixin
 from ..core import Target
-from ..core.ahead import ErrorsAhead, changes_ahead, experts_ahead
+from ..core.ahead import ErrorsAhead, Origins, changes_ahead, experts_ahead
 from ..encoding import check_categorical
 from ..files import Saved
 from ..modes import Mode
@@ -39,9 +39,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         p_{hk} \propto p_{hk}\, e^{-\eta\, \ell_{hk}} \text{ with fixed share}, \qquad
         \ell_{hk} = \min\Bigl(\frac{|y_{t+h} - \hat y_{t+h,k}|}{\max(s_h, \tilde e_h)},\ 10\Bigr)
 
-    with η = 0.1, s_h the root of the running mean of the mixture's own squared errors h steps ahead
-    and ẽ_h the median of the errors of the experts: where all of them are far off, as after a level
-    shift, it still counts who was nearest. The experts are
+    with η = 0.1 at first, s_h the root of the running mean of the mixture's own squared errors h
+    steps ahead and ẽ_h the median of the errors of the experts: where all of them are far off, as
+    after a level shift, it still counts who was nearest. The experts are
 
     * the last value;
     * the recursive forecast of a :class:`StreamingAttentionRegressor`, which takes its own
@@ -55,11 +55,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     **How the shares are learned.** ``forecast`` changes nothing, so the experts are put to the test
     while learning: a second regressor follows ``horizon`` steps behind, and knows nothing of what
     came in between. All experts forecast from there with the features that did come, and are
-    compared with the targets that did come. Shares are uniform until then. This costs one update of
-    the second regressor and one prediction for each of the ``horizon`` steps: ``learn_one`` takes
-    about ``horizon`` times as long as that of the regressor, whatever is asked of ``forecast``.
-    With a horizon beyond 24 only every ⌈horizon / 24⌉-th origin is scored, so the mean cost of a
-    step stays bounded. Steps beyond ``horizon`` use the shares of the last one.
+    compared with the targets that did come. Shares are uniform until then. Each of the first 200
+    origins is scored so, then an eighth of them, with η = 0.4 (:class:`.core.ahead.Origins`; with a
+    horizon beyond 24 one of ⌈horizon / 24⌉ or fewer, so that the mean cost of a step stays
+    bounded). It costs one update of the second regressor, and one prediction for each of the
+    ``horizon`` steps of an origin, whatever is asked of ``forecast``. Steps beyond ``horizon`` use
+    the shares of the last one.
 
     **Limits.** h steps ahead a forecast stays within the range of the targets seen so far, widened
     on both sides by its own width times 1 + h / m, with m the season, or without one the number of
@@ -190,8 +191,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self._past = np.zeros(0)
         self._reach = max(window + 1, 2 * (self.season or 1)) + self.horizon
         self._n_origins = 0
-        self._every = math.ceil(self.horizon / _PREDICTIONS_PER_STEP)
-        self._known = ErrorsAhead(self.horizon, len(self._names()), self._every)
+        self._origins = Origins(math.ceil(self.horizon / _PREDICTIONS_PER_STEP))
+        self._known = ErrorsAhead(self.horizon, len(self._names()), self._origins.every)
         # how large errors were expected to be at the origins that will be scored [horizon] each
         self._sizes: deque[Array] = deque()
 
@@ -220,6 +221,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         rows = io.array("waiting.x", rows, n_waiting, len(names), finite=False)
         io.check(n_waiting < self.horizon and n_waiting <= len(self._past), "waiting: too many")
         if io.reading:
+            origins = range(self._n_origins, self._n_origins + n_waiting)
+            n_sizes = sum(origin in self._origins for origin in origins)
+            io.check(len(sizes) == n_sizes, f"sizes: one for each of {n_sizes} origins")
             self._sizes = deque(sizes)
             # what is missing is absent
             self._waiting = deque(
@@ -287,13 +291,13 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             ) from None
         features = self._clean(x)
         origin = self._n_origins + len(self._waiting)
-        if origin % self._every == 0:
+        if origin in self._origins:
             self._sizes.append(self._known.size.copy())
         self._waiting.append((features, target))
-        self._past = np.append(self._past[1 - self._reach :], target)
+        self._past = np.concatenate([self._past[1 - self._reach :], [target]])
         self.regressor_.learn_one(features, target)
         if len(self._waiting) == self.horizon:
-            if self._n_origins % self._every == 0:
+            if self._n_origins in self._origins:
                 self._score(self._sizes.popleft())
             self._n_origins += 1
             self.behind_.learn_one(*self._waiting.popleft())
@@ -407,6 +411,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         """The features that are known, checked; what is missing is absent."""
         # by way of what tells names only: asking for all features takes the state back from C
         known = {} if x is None else self.regressor_._clean(x)
+        length = math.hypot(*known.values())  # NaN if one of them is
+        if length == length:
+            return known
         return {name: value for name, value in known.items() if value == value}
 
     def _score(self, sizes: Array) -> None:
@@ -415,9 +422,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         Errors count in units of ``sizes``, what was expected of them at the origin.
         """
         model, features = self.behind_, [x for x, _ in self._waiting]
-        season = self.season or 0
+        season, pace = self.season or 0, self._origins.pace(self._n_origins)
         if model._twin is not None and model._twin.score(
-            features, self._past, season, self._known, sizes
+            features, self._past, season, self._known, sizes, pace
         ):
             return
         scale = model._target.scale
@@ -426,7 +433,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         past, truth = self._past[: -self.horizon], self._past[-self.horizon :]
         experts = self._experts(model, past, features)
         mixed = self._mix(model, self._known.shares, experts)
-        self._known.learn(experts, mixed, truth, scale, sizes)
+        self._known.learn(experts, mixed, truth, scale, sizes, pace)
 
     def _experts(
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]

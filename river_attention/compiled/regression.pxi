@@ -355,7 +355,7 @@ cdef class Regression(Walker):
         return found.reshape(self.ahead.n_experts, -1)
 
     def score(
-        self, list xs, const double[::1] targets, int season, known, expected, double pace
+        self, list xs, const double[::1] targets, int season, known, expected, bint sparse
     ):
         """Let the experts forecast what came, and learn how far they were off.
 
@@ -371,8 +371,8 @@ cdef class Regression(Walker):
             An ErrorsAhead, which learns.
         expected
             How large errors were expected to be [len(xs)].
-        pace
-            How many times as fast shares and quantiles learn.
+        sparse
+            Whether few origins are scored.
 
         Returns
         -------
@@ -384,14 +384,15 @@ cdef class Regression(Walker):
         cdef double[:, ::1] shares = known.shares, quantiles = known.quantiles
         cdef double[::1] squares = known.squares, fast = known.fast, slow = known.slow
         cdef double[::1] size = known.size
-        cdef const double[:, ::1] rates = known.rates
+        eta, paces = known.pace(sparse)
+        cdef const double[:, ::1] rates = paces
         cdef const double[::1] up = known.up, down = known.down, sizes = expected
         if n_past <= 0 or not self._look_ahead(xs, targets[:n_past], season):
             return False
         if self.ahead.n_experts != shares.shape[1] or shares.shape[0] != n:
             return False
         if self.walk.target.scale > 0.0:
-            errors.n, errors.pace, errors.shares = known.n, pace, &shares[0, 0]
+            errors.n, errors.eta, errors.shares = known.n, eta, &shares[0, 0]
             errors.squares, errors.fast, errors.slow = &squares[0], &fast[0], &slow[0]
             errors.size, errors.quantiles, errors.rates = &size[0], &quantiles[0, 0], &rates[0, 0]
             errors.up, errors.down = &up[0], &down[0]

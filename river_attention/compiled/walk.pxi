@@ -204,7 +204,7 @@ cdef extern from "src/walk.h" nogil:
         double *sorted
     ctypedef struct CErrorsAhead "ErrorsAhead":
         int64_t n
-        double pace
+        double eta
         double *shares
         double *squares
         double *fast

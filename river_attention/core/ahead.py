@@ -36,48 +36,52 @@ from ..state import Stateful, Writer
 
 Array = NDArray[np.float64]
 
-ETA = 0.1
+ETAS = 0.1, 0.4
+"""η of the shares, from origins at first, and from fewer."""
+
 _LARGEST_LOSS = 10.0
-_FIRST = 200
+_FIRST = 1000
 _SPARSELY = 8
-_FASTER = 4.0
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
 class Origins:
-    """From which steps forecasts are put to the test, and how much is learned from each.
+    """The steps from which forecasts are put to the test.
 
-    From each of the first 200, then from an eighth of them: with what comes after, errors of
-    neighbours share most of their news. o is taken where the fraction of o times the golden ratio
-    is below 1/8, so that in any season every phase has its turn (Weyl 1916, *Über die
-    Gleichverteilung von Zahlen mod. Eins*); shares and quantiles learn four times as fast from it.
+    Each of the first 1000, then an eighth of them: with what comes after, errors of neighbours
+    share most of their news. o is taken where the fraction of o times the golden ratio is below
+    1/8, so that in any season every phase has its turn (Weyl 1916, *Über die Gleichverteilung von
+    Zahlen mod. Eins*).
 
     Parameters
     ----------
     at_least
         No more than one of so many, from the first on.
 
+    Attributes
+    ----------
+    spacings
+        How far they are apart on average, at first and later.
+
     Examples
     --------
     >>> origins = Origins()
-    >>> [o for o in range(198, 240) if o in origins]
-    [198, 199, 204, 212, 217, 225, 233, 238]
-    >>> origins.pace(199), origins.pace(200)
-    (1.0, 4.0)
+    >>> [o for o in range(998, 1040) if o in origins]
+    [998, 999, 1000, 1005, 1013, 1021, 1026, 1034]
+    >>> origins.spacings, origins.are_sparse(1000)
+    ((1, 8), True)
     """
 
     def __init__(self, at_least: int = 1) -> None:
-        self._at_first = at_least
-        self.every = max(_SPARSELY, at_least)
+        self.spacings = at_least, max(_SPARSELY, at_least)
 
     def __contains__(self, origin: int) -> bool:
-        every = self._at_first if origin < _FIRST else self.every
-        return origin * _GOLDEN % 1.0 < 1.0 / every
+        return origin * _GOLDEN % 1.0 < 1.0 / self.spacings[self.are_sparse(origin)]
 
     @staticmethod
-    def pace(origin: int) -> float:
-        """How many times as fast shares and quantiles learn."""
-        return 1.0 if origin < _FIRST else _FASTER
+    def are_sparse(origin: int) -> bool:
+        """Whether there were so many that fewer do."""
+        return origin >= _FIRST
 
 
 class ErrorsAhead(Stateful):
@@ -89,8 +93,9 @@ class ErrorsAhead(Stateful):
     ----------
     n_steps, n_experts
         H and K.
-    every
-        Errors are those of every so many steps: how many in a row share their news depends on it.
+    spacings
+        How far origins are apart, at first and later: how many errors in a row share their news
+        depends on it.
 
     Attributes
     ----------
@@ -115,12 +120,14 @@ class ErrorsAhead(Stateful):
     (True, array([0.3, 0.3]))
     """
 
-    def __init__(self, n_steps: int, n_experts: int, every: int = 1) -> None:
+    def __init__(self, n_steps: int, n_experts: int, spacings: tuple[int, int] = (1, 8)) -> None:
         self.n = 0
         self.shares = np.full((n_steps, n_experts), 1.0 / n_experts)
         self.squares = np.ones(n_steps)
-        self._overlap = np.maximum(1.0, np.arange(1, n_steps + 1) / every)
-        self.rates: Array = np.stack([FAST / self._overlap, SLOW / self._overlap], axis=1)
+        steps = np.arange(1, n_steps + 1)
+        self._rates = [
+            np.outer(1.0 / np.maximum(1.0, steps / spacing), [FAST, SLOW]) for spacing in spacings
+        ]
         one = ErrorQuantiles()
         self.fast, self.slow = np.full(n_steps, one.fast), np.full(n_steps, one.slow)
         self.quantiles = np.tile(one.quantiles, (n_steps, 1))
@@ -148,9 +155,13 @@ class ErrorsAhead(Stateful):
             self.quantiles = np.array([one.quantiles for one in quantiles])
             self.size = self._measured()
 
+    def pace(self, sparse: bool) -> tuple[float, Array]:
+        """η, and the rates of ``fast`` and ``slow`` [H, 2], where origins are sparse or not."""
+        return ETAS[sparse], self._rates[sparse]
+
     def quantiles_of(self, h: int) -> ErrorQuantiles:
         """What is known of the errors h + 1 steps ahead."""
-        errors = ErrorQuantiles(float(self._overlap[h]))
+        errors = ErrorQuantiles()
         errors.n, errors.quantiles = self.n, self.quantiles[h].tolist()
         errors.fast, errors.slow = float(self.fast[h]), float(self.slow[h])
         return errors
@@ -172,7 +183,7 @@ class ErrorsAhead(Stateful):
         truth: Array,
         scale: float,
         expected: Array,
-        pace: float = 1.0,
+        sparse: bool = False,
     ) -> None:
         """Targets met their forecasts.
 
@@ -188,9 +199,10 @@ class ErrorsAhead(Stateful):
             The unit of the errors.
         expected
             ``size`` when the forecasts were made [H].
-        pace
-            How many times as fast shares (η) and quantiles learn.
+        sparse
+            Whether few origins are scored: shares learn faster then.
         """
+        eta, rates = self.pace(sparse)
         errors = np.minimum(np.abs(experts - truth) / scale, SQUARE_LIMIT).T
         unit = np.median(errors, axis=1)
         if self.n:
@@ -198,11 +210,11 @@ class ErrorsAhead(Stateful):
         # not 0, where most of the experts are exact the first time
         unit = np.maximum(unit, TINY)[:, np.newaxis]
         losses = np.minimum(errors, _LARGEST_LOSS * unit) / unit
-        self.shares[:] = reweighted(self.shares, losses, ETA * pace)
+        self.shares[:] = reweighted(self.shares, losses, eta)
         self.n += 1
         missed = np.clip((truth - mixed) / scale, -SQUARE_LIMIT, SQUARE_LIMIT)
         self._learn_noise(missed * missed)
-        self._learn_quantiles(missed, expected, pace)
+        self._learn_quantiles(missed, expected, rates)
 
     def _learn_noise(self, squares: Array) -> None:
         if self.n > WARMUP:
@@ -211,13 +223,13 @@ class ErrorsAhead(Stateful):
         mean = self.squares + rate * (squares - self.squares)
         self.squares[:] = np.maximum(mean, SMALLEST_NOISE)
 
-    def _learn_quantiles(self, missed: Array, expected: Array, pace: float) -> None:
+    def _learn_quantiles(self, missed: Array, expected: Array, rates: Array) -> None:
         z = (missed / expected)[:, np.newaxis]
-        self.quantiles += pace * np.where(self.quantiles > z, self.down, self.up)
+        self.quantiles += np.where(self.quantiles > z, self.down, self.up)
         sizes = np.abs(missed)
         if self.n > WARMUP:
             sizes = np.minimum(sizes, ERROR_LIMIT * self.size)
-        fast, slow = np.maximum(self.rates, 1.0 / self.n).T
+        fast, slow = np.maximum(rates, 1.0 / self.n).T
         self.fast += fast * (sizes - self.fast)
         self.slow += slow * (sizes - self.slow)
         self.size[:] = self._measured()

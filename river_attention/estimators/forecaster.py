@@ -55,7 +55,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     **How the shares are learned.** ``forecast`` changes nothing, so the experts are put to the test
     while learning: a second regressor follows ``horizon`` steps behind, and knows nothing of what
     came in between. All experts forecast from there with the features that did come, and are
-    compared with the targets that did come. Shares are uniform until then. Each of the first 200
+    compared with the targets that did come. Shares are uniform until then. Each of the first 1000
     origins is scored so, then an eighth of them, with η = 0.4 (:class:`.core.ahead.Origins`; with a
     horizon beyond 24 one of ⌈horizon / 24⌉ or fewer, so that the mean cost of a step stays
     bounded). It costs one update of the second regressor, and one prediction for each of the
@@ -192,7 +192,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self._reach = max(window + 1, 2 * (self.season or 1)) + self.horizon
         self._n_origins = 0
         self._origins = Origins(math.ceil(self.horizon / _PREDICTIONS_PER_STEP))
-        self._known = ErrorsAhead(self.horizon, len(self._names()), self._origins.every)
+        self._known = ErrorsAhead(self.horizon, len(self._names()), self._origins.spacings)
         # how large errors were expected to be at the origins that will be scored [horizon] each
         self._sizes: deque[Array] = deque()
 
@@ -422,9 +422,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         Errors count in units of ``sizes``, what was expected of them at the origin.
         """
         model, features = self.behind_, [x for x, _ in self._waiting]
-        season, pace = self.season or 0, self._origins.pace(self._n_origins)
+        season, sparse = self.season or 0, self._origins.are_sparse(self._n_origins)
         if model._twin is not None and model._twin.score(
-            features, self._past, season, self._known, sizes, pace
+            features, self._past, season, self._known, sizes, sparse
         ):
             return
         scale = model._target.scale
@@ -433,7 +433,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         past, truth = self._past[: -self.horizon], self._past[-self.horizon :]
         experts = self._experts(model, past, features)
         mixed = self._mix(model, self._known.shares, experts)
-        self._known.learn(experts, mixed, truth, scale, sizes, pace)
+        self._known.learn(experts, mixed, truth, scale, sizes, sparse)
 
     def _experts(
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from river import datasets, evaluate, metrics, proba
 
 from river_attention import StreamingAttentionForecaster
+from river_attention.core.ahead import Origins
 from river_attention.readout.shares import reweighted
 
 SMALL = {"mode": None, "memory": 0, "window": 30, "long_lags": 0, "n_lags": 2}
@@ -333,12 +334,18 @@ def test_with_dist_gives_a_normal_distribution_around_each_forecast():
 
 
 def test_the_deviation_of_a_random_walk_grows_with_the_root_of_the_horizon():
-    walk = np.random.default_rng(1).normal(size=1500).cumsum()
-    model = learned(StreamingAttentionForecaster(horizon=9, **SMALL), series(walk))
-    sigma = np.array([p.sigma for p in model.forecast(36, with_dist=True)])
+    found = []
+    for seed in range(4):
+        walk = np.random.default_rng(seed).normal(size=1800).cumsum()
+        model = StreamingAttentionForecaster(horizon=9, **SMALL)
+        for t, y in enumerate(walk.tolist()):
+            model.learn_one(y)
+            if t % 25 == 24 and t > 300:
+                found.append([p.sigma for p in model.forecast(36, with_dist=True)])
+    # at a single moment it breathes with the stream: by a fifth, as far ahead as it is known
+    sigma = np.mean(found, axis=0)
     assert (np.diff(sigma) > 0.0).all()
-    # 300 overlapping errors far ahead are worth some dozens: that much the estimate may be off
-    assert sigma[[0, 3, 8]] == pytest.approx([1.0, 2.0, 3.0], rel=0.25)
+    assert sigma[[0, 3, 8]] == pytest.approx([1.0, 2.0, 3.0], rel=0.1)
     assert sigma[35] == pytest.approx(2 * sigma[8])
 
 
@@ -457,8 +464,9 @@ def test_far_horizons_are_scored_less_often():
     far = learned(StreamingAttentionForecaster(horizon=49, **SMALL), rows)
     # one origin for every step from the horizon on; two without a scale of the target do not count
     assert near.n_scored_ == (80 - 24 + 1) - 2
-    # every third origin; the first has no scale
-    assert far.n_scored_ == math.ceil((80 - 49 + 1) / 3) - 1
+    # a third of the origins; the first has no scale
+    assert far.n_scored_ == sum(origin in Origins(3) for origin in range(80 - 49 + 1)) - 1
+    assert 9 <= far.n_scored_ <= 11
 
 
 def test_learning_leaves_the_state_in_the_compiled_core():

@@ -7,8 +7,6 @@
 #include "retrieval.h"
 #include "target.h"
 
-#define ETA_AHEAD 0.1
-
 typedef struct {
     int n_steps, n_inputs, n_experts, season /* 0: none */, looks_back;
     const double *past;    /* the last targets, the latest last */
@@ -24,7 +22,7 @@ typedef struct {
 /* what is known of errors so many steps ahead, in arrays of Python's */
 typedef struct {
     int64_t n;
-    double pace;                           /* how many times as fast shares and quantiles learn */
+    double eta;
     double *shares;                        /* [n_steps][n_experts] */
     double *squares, *fast, *slow, *size;  /* [n_steps] */
     double *quantiles;                     /* [n_steps][N_QUANTILES] */
@@ -110,10 +108,8 @@ RA_INLINE void ahead_score(Ahead *s, ErrorsAhead *known, const double *truth, co
     int n = s->n_steps, K = s->n_experts, is_scored = known->n > 0;
     NoiseVariance noise = {known->n, 0.0};
     Errors errors;
-    for (int i = 0; i < N_QUANTILES; i++) {
-        errors.up[i] = known->pace * known->up[i];
-        errors.down[i] = known->pace * known->down[i];
-    }
+    memcpy(errors.up, known->up, sizeof errors.up);
+    memcpy(errors.down, known->down, sizeof errors.down);
     for (int h = 0; h < n; h++) {
         double mixed = 0.0, total = 0.0, *shares = known->shares + h * K;
         for (int k = 0; k < K; k++) {
@@ -127,7 +123,7 @@ RA_INLINE void ahead_score(Ahead *s, ErrorsAhead *known, const double *truth, co
         unit = dmax(unit, TINY); /* not 0, where most are exact the first time */
         for (int k = 0; k < K; k++) {
             double loss = dmin(s->errors[k], LARGEST_LOSS * unit) / unit;
-            shares[k] *= exp1(-ETA_AHEAD * known->pace * loss);
+            shares[k] *= exp1(-known->eta * loss);
             total += shares[k];
         }
         total = (1.0 - SHARE) / total;

@@ -17,6 +17,7 @@ from river import datasets, evaluate, metrics, proba
 from river_attention import StreamingAttentionForecaster
 from river_attention.core.ahead import Origins
 from river_attention.readout.shares import reweighted
+from river_attention.state import StateError
 
 SMALL = {"mode": None, "memory": 0, "window": 30, "long_lags": 0, "n_lags": 2}
 SETTINGS = [
@@ -335,8 +336,8 @@ def test_with_dist_gives_a_normal_distribution_around_each_forecast():
 
 def test_the_deviation_of_a_random_walk_grows_with_the_root_of_the_horizon():
     found = []
-    for seed in range(4):
-        walk = np.random.default_rng(seed).normal(size=1800).cumsum()
+    for seed in range(3):
+        walk = np.random.default_rng(seed).normal(size=1600).cumsum()
         model = StreamingAttentionForecaster(horizon=9, **SMALL)
         for t, y in enumerate(walk.tolist()):
             model.learn_one(y)
@@ -477,3 +478,12 @@ def test_learning_leaves_the_state_in_the_compiled_core():
         model.learn_one(y, x)
         assert model.regressor_._twin.is_holding
         assert model.behind_._twin.is_holding
+
+
+def test_a_state_needs_the_sizes_of_every_origin_that_waits():
+    model = learned(StreamingAttentionForecaster(horizon=5, **SMALL), noisy(30))
+    state = model.get_state()
+    with pytest.raises(StateError, match="sizes: one for each of 4 origins"):
+        model.set_state(state | {"sizes": state["sizes"][:-1]})
+    with pytest.raises(StateError, match="not of as many forecasts"):
+        model.set_state(state | {"noise.2.n": 3})

@@ -4,7 +4,8 @@ Every stream is predicted twice: by one ``StreamingAttentionMultiRegressor``, an
 ``StreamingAttentionRegressor`` for every target, with the same input. Printed is the ratio of the
 mean absolute errors (below 1 is better for the one model): the geometric mean over the targets of
 a stream, and the worst of them. Then what a row costs with 1, 2, 5 and 10 targets, in units of the
-default regressor of one target, measured in turns.
+default regressor of one target, measured in turns, with the compiled core (if it was built) and
+without it.
 
 Streams without ``--data``: three synthetic ones, and the approval rating of river's TrumpApproval
 with its polls. With it, those made of the files there: weather, loads, returns and polls, which are
@@ -22,12 +23,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 from river import datasets, evaluate, metrics, tree
 
-from river_attention import StreamingAttentionMultiRegressor, StreamingAttentionRegressor
+from river_attention import StreamingAttentionMultiRegressor, StreamingAttentionRegressor, backend
 from river_attention._progress import ProgressBar
 
 Array = NDArray[np.float64]
@@ -178,7 +180,7 @@ def mean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def table(errors: dict[str, list[float]], cost: dict[int, dict[int, float]]) -> str:
+def table(errors: dict[str, list[float]], cost: dict[str, dict[int, float]]) -> str:
     """Errors and costs as Markdown tables."""
     lines = ["| stream | targets | error / alone | worst target |", "| --- | ---: | ---: | ---: |"]
     for name, found in errors.items():
@@ -186,7 +188,7 @@ def table(errors: dict[str, list[float]], cost: dict[int, dict[int, float]]) -> 
     everything = [mean(found) for found in errors.values()]
     worst = max(max(found) for found in errors.values())
     lines.append(f"| geometric mean | | {mean(everything):.3f} | {worst:.3f} |")
-    lines += ["", "| targets | " + " | ".join(f"{d} features" for d in cost) + " |"]
+    lines += ["", "| targets | " + " | ".join(cost) + " |"]
     lines.append("| ---: |" + " ---: |" * len(cost))
     for m in SIZES:
         lines.append(f"| {m} | " + " | ".join(f"{by[m]:.2f}" for by in cost.values()) + " |")
@@ -213,7 +215,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, stream in streams.items():
             bar.label(name)
             errors[name] = ratios(stream, bar.advance)
-    cost = {d: costs(arguments.cost_rows, d) for d in (0, 10)}
+    cost = {f"{d} features": costs(arguments.cost_rows, d) for d in (0, 10)}
+    if backend.is_compiled():
+        with mock.patch("river_attention.backend._core", None):
+            for d in (0, 10):
+                cost[f"NumPy: {d} features"] = costs(arguments.cost_rows, d)
     print(table(errors, cost))
     flare = solar_flare()
     print("\nSolarFlare, three targets, macro-averaged MAE:")

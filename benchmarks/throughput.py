@@ -24,6 +24,7 @@ import concurrent.futures
 import cProfile
 import functools
 import gc
+import itertools
 import json
 import math
 import os
@@ -52,6 +53,7 @@ from river_attention import (
     RLSRegressor,
     StreamingAttentionClassifier,
     StreamingAttentionForecaster,
+    StreamingAttentionMultiRegressor,
     StreamingAttentionRegressor,
     backend,
 )
@@ -70,6 +72,23 @@ Model = Any
 Rows = list[tuple[dict[Any, Any], float]]
 
 
+class SeveralTargets:
+    """A model of several targets: the one of a row, and random walks beside it."""
+
+    def __init__(self, n_targets: int) -> None:
+        self.model = StreamingAttentionMultiRegressor()
+        walks = np.random.default_rng(0).standard_normal((1000, n_targets - 1)).cumsum(axis=0)
+        names = [f"walk {j}" for j in range(n_targets - 1)]
+        beside = [dict(zip(names, row, strict=True)) for row in walks.tolist()]
+        self._beside = itertools.cycle(beside)
+
+    def step_through(self, rows: Rows) -> None:
+        """Predict and learn each row in turn."""
+        for x, y in rows:
+            self.model.predict_one(x)
+            self.model.learn_one(x, {"y": y, **next(self._beside)})
+
+
 def our_models() -> dict[str, Model]:
     """Return our own models by name."""
     return {
@@ -79,6 +98,7 @@ def our_models() -> dict[str, Model]:
         'StreamingAttentionRegressor(readout="rls")': StreamingAttentionRegressor(readout="rls"),
         "StreamingAttentionRegressor(window=0)": StreamingAttentionRegressor(window=0),
         "StreamingAttentionClassifier()": StreamingAttentionClassifier(),
+        **{f"StreamingAttentionMultiRegressor(), {m} targets": SeveralTargets(m) for m in (2, 10)},
         "StreamingAttentionForecaster(), learning": StreamingAttentionForecaster(),
         "AttentionTransformer()": AttentionTransformer(),
         **{name: StreamingAttentionRegressor(mode=name, **HEADS_ONLY) for name in NAMED},
@@ -120,7 +140,9 @@ def random_rows(rng: np.random.Generator, n_rows: int, n_features: int) -> Rows:
 
 def step_through(model: Model, rows: Rows) -> None:
     """Predict and learn each row in turn; a forecaster of ours only learns."""
-    if isinstance(model, AttentionTransformer):
+    if isinstance(model, SeveralTargets):
+        model.step_through(rows)
+    elif isinstance(model, AttentionTransformer):
         for x, y in rows:
             model.transform_one(x)
             model.learn_one(x, y)

@@ -27,19 +27,23 @@ from ..core.classification import Classification as NumpyClassification, check_l
 from ..core.features import MemoryFeatures
 from ..core.linear import LinearTask
 from ..core.regression import Regression as NumpyRegression
+from ..core.several import MultiRegression as NumpyMultiRegression, SharedFeatures
 from ..core.target import PRIORS, Target as NumpyTarget
+from ..core.targets import Targets
 from ..encoding import Encoder
 from ..functional import recurrence
 from ..layers import (
     ClassRetrieval, MemoryBank, MultiHeadLinearAttention, Retrieval as NumpyRetrieval,
 )
 from ..layers.retrieval import Lived
+from ..layers.retrieval_of_several import RetrievalOfSeveral
 from ..layers.window import Ring
 from ..modes import (
     GLA, HGRN2, KDA, LRU, MLSTM, RWKV, RWKV7, DeltaNet, DeltaProduct, GatedDeltaNet, Hawk,
     LinearAttention, LogLinear, RetNet,
 )
 from ..modes._base import Mode, ReadingMode
+from ..naming import LABEL_LAG
 from ..moments import FORGETTING_RATE, ForgettingRate, RunningMoments
 from ..readout import BoostedMixture, ErrorQuantiles
 from ..readout.boosting import Boosted as NumpyBoosted
@@ -51,6 +55,7 @@ from ..readout.opinion_pool import LogLinearPool
 from ..readout.regression import Linear, Mixture, SingleReadout
 from ..readout.rls import RecursiveLeastSquares
 from ..readout.robust import HuberScale, NoiseVariance, RobustMean
+from ..readout.several import MixtureOfSeveral, OwnLinear, SharedLinear
 
 include "walk.pxi"
 
@@ -67,6 +72,12 @@ _FIELDS = {
         "encoder", "memories", "states", "n_reads", "_slots", "_learners", "moments",
         "_n_retrieved", "_has_situation", "_n_lags", "_n_long", "_context", "_hidden", "_lags_in",
         "_visible", "_shown", "_computed", "_moves", "_before", "_n_history", "_came_before",
+    },
+    SharedFeatures: {
+        "encoder", "memories", "states", "n_reads", "_slots", "_learners", "moments",
+        "_n_retrieved", "_has_situation", "_n_lags", "_n_long", "_context", "_hidden", "_lags_in",
+        "_visible", "_shown", "_computed", "_moves", "_before", "_n_history", "_came_before",
+        "_sizes", "own",
     },
     Encoder: {
         "names", "max_features", "categorical", "n_evicted", "_columns", "_starts", "_pinned",
@@ -108,6 +119,20 @@ _FIELDS = {
     ClassCounts: {"_counts", "_pairs", "frequencies", "log_frequencies"},
     OnlineLogistic: {"n_classes", "rls", "_late_delta"},
     Codes: {"n_classes", "rls", "_late_delta"},
+    NumpyMultiRegression: {
+        "features", "readout", "retrieval", "names", "targets", "lags", "moments", "_n_lags",
+        "_n_long", "_index",
+    },
+    Targets: {
+        "prior", "last", "low", "high", "delta", "past", "step_sizes", "moments", "mean", "scale",
+        "lags", "known", "anchor",
+    },
+    MixtureOfSeveral: {
+        "experts", "shares", "mean_losses", "_n_losses", "n_targets", "eta", "scales", "_counts",
+        "_n_far",
+    },
+    SharedLinear: {"rls", "scales", "_huber", "_late_prior"},
+    OwnLinear: {"rls", "n_features", "_forgetting_factor", "_variance", "_huber"},
     RecursiveLeastSquares: {
         "forgetting_factor", "delta", "leak", "huber", "n_resets_", "scale", "n_updates",
         "_next_leak", "_growth", "_weights", "prior", "_covariance",
@@ -119,6 +144,7 @@ _FIELDS = {
     MemoryBank: {"n_units", "seed", "poles", "weights", "fan_in"},
     NumpyRetrieval: {"window"},
     ClassRetrieval: {"window"},
+    RetrievalOfSeveral: {"window", "n_targets", "_lived"},
     Ring: {"capacity", "n", "n_appended", "_end", "_is_branch", "_rows"},
 }
 _FIELDS[BoostedMixture] = _FIELDS[Mixture] | {"boosted", "n_opinions"}
@@ -143,6 +169,7 @@ include "rows.pxi"
 include "walker.pxi"
 include "regression.pxi"
 include "classes.pxi"
+include "several.pxi"
 include "scan.pxi"
 include "spiking.pxi"
 
@@ -267,6 +294,7 @@ def twin_of(task):
         LinearTask: LeastSquares,
         NumpyRegression: Regression,
         NumpyClassification: Classification,
+        NumpyMultiRegression: Several,
     }
     kind = kinds.get(type(task))
     return None if kind is None else kind(task)

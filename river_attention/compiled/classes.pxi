@@ -4,7 +4,7 @@ cdef enum:
     GIVEN, LOGISTIC, CODES, POOLED
 
 
-cdef class Classification(Walker):
+cdef class Classification(PastAsInputs):
     """The twin of :class:`river_attention.core.Classification`.
 
     Past labels stand where those of a regression do: as the lags of the target, and the last class
@@ -120,31 +120,6 @@ cdef class Classification(Walker):
         self.task.readout.shares = write(self.walk.classes.shares, self.walk.classes.n)
         return 0
 
-    cdef int _encode(self, object x) except -1:
-        """As of all, with the past labels beside."""
-        cdef int i, n = self.walk.n_inputs
-        self._check_idle()
-        if self.keys is not None and PyDict_CheckExact(x):
-            if PyDict_GET_SIZE(x) == PyList_GET_SIZE(self.keys):
-                for i in range(n):
-                    self.seen[i] = NAN
-                if encode_row(
-                    x, self.keys, self.columns, <PyTypeObject *>_float64, self.seen
-                ) >= 0:
-                    self._see_past()
-                    self.complete = 1
-                    for i in range(n):
-                        if self.seen[i] != self.seen[i]:
-                            self.complete = 0
-                    self.new, self.named = False, None
-                    return 0
-        if type(x) is not dict and not isinstance(x, Mapping):
-            self.encoder.clean(x)  # says what is wrong
-        self._encode_any({**x, **self._lags()})
-        if not self.new and self.named is None and type(x) is dict:
-            self._learn_keys(x)
-        return 0
-
     cdef int _see_past(self) noexcept nogil:
         cdef int i
         cdef int *at
@@ -201,22 +176,6 @@ cdef class Classification(Walker):
             if self.mixed[k] > self.mixed[best]:
                 best = k
         return best
-
-    cdef bint _propose_row(self, Rows rows, Py_ssize_t at, bint learns) noexcept nogil:
-        """As of all, with the past labels beside."""
-        cdef Walk *s = &self.walk
-        cdef int i, complete = rows.see(at, s.n_inputs, self.seen)
-        if complete < 0 and (learns or rows.is_strict):
-            return False
-        self._see_past()
-        s.complete = 1
-        for i in range(s.n_inputs):
-            self.values[i] = self.seen[i]
-            if self.seen[i] != self.seen[i]:
-                s.complete = 0
-        self.kernels.propose(s)
-        self.kernels.finish(s)
-        return True
 
     def predict_rows(self, names, X, list answers, Py_ssize_t at=0):
         """The classes of the rows from `at` on, the state held still; the first left to NumPy."""
@@ -343,10 +302,6 @@ cdef class Classification(Walker):
             self.kernels.reopen(&self.walk)
         self._join(number)
         return True
-
-    def seen_values(self):
-        """Of the step proposed last: its values, and a copy of its evidence."""
-        return write(self.values, self.walk.n_inputs), write(self.walk.evidence, self.walk.size)
 
     def train(self, evidence, y, double w):
         """Learn a label with an evidence of now or earlier; False: nothing was done, ask NumPy."""

@@ -6,6 +6,10 @@ cdef class Regression(Walker):
     cdef object detector
     cdef object chunk  # of the trees: where the next rows go
     cdef object trees  # whose nodes are read
+    cdef Walk future      # a branch that looks ahead, in buffers that it keeps
+    cdef Ahead ahead
+    cdef Arena room       # of both
+    cdef Arena room_of    # the arena that they were made for
 
     cdef int _read(self, Arena arena) except -1:
         task = known(self.task, NumpyRegression)
@@ -280,10 +284,6 @@ cdef class Regression(Walker):
             self.kernels.reopen(s)
         return 0
 
-    def seen_values(self):
-        """Of the step proposed last: its values, and a copy of its evidence."""
-        return write(self.values, self.walk.n_inputs), write(self.walk.evidence, self.walk.size)
-
     def train(self, evidence, double y, double w):
         """Learn a label with an evidence of now or earlier; False: nothing was done, ask NumPy."""
         cdef Walk *s = &self.walk
@@ -321,6 +321,45 @@ cdef class Regression(Walker):
             write_target(self.task.target, &self.walk.target)
         return self.task.target
 
+    cdef int _branch_room(self, Walk *s, Arena arena) except -1:
+        """Room for what a branch has of its own."""
+        cdef Walk *old = &self.walk
+        arena.parents.append(self.arena)
+        s.evidence, s.raw = arena.take(old.size), arena.take(old.n_reads + old.n_inputs)
+        s.target.lags = arena.take(old.target.n_lags)
+        s.target.raw_lags = arena.take(old.target.n_lags)
+        s.heads.state, s.heads.next = arena.take(old.heads.size), arena.take(old.heads.size)
+        s.bank.state, s.bank.next = arena.take(2 * old.bank.stride), arena.take(2 * old.bank.stride)
+        s.before = arena.take(old.n_shown)
+        s.boosted.before = arena.take(old.n_inputs)
+        s.retrieval.distance = arena.take(old.retrieval.window)
+        s.retrieval.next = arena.take(old.retrieval.window)
+        s.retrieval.scores[0] = arena.take(old.retrieval.window)
+        s.retrieval.scores[1] = arena.take(old.retrieval.window)
+        return 0
+
+    cdef void _branch_off(self, Walk *s) noexcept nogil:
+        """Let a branch begin where this walk is."""
+        cdef Walk own = s[0]
+        cdef Walk *old = &self.walk
+        s[0] = old[0]
+        s.evidence, s.raw, s.before = own.evidence, own.raw, own.before
+        s.boosted.before = own.boosted.before
+        s.target.lags, s.target.raw_lags = own.target.lags, own.target.raw_lags
+        s.heads.state, s.heads.next = own.heads.state, own.heads.next
+        s.bank.state, s.bank.next = own.bank.state, own.bank.next
+        s.retrieval.distance, s.retrieval.next = own.retrieval.distance, own.retrieval.next
+        s.retrieval.scores[0] = own.retrieval.scores[0]
+        s.retrieval.scores[1] = own.retrieval.scores[1]
+        move(s.target.lags, old.target.lags, s.target.n_lags)
+        move(s.target.raw_lags, old.target.raw_lags, s.target.n_lags)
+        move(s.heads.state, old.heads.state, s.heads.size)
+        move(s.bank.state, old.bank.state, 2 * s.bank.stride)
+        move(s.before, old.before, s.n_shown)
+        if s.boosted.part >= 0:
+            move(s.boosted.before, old.boosted.before, s.n_inputs)
+        move(s.retrieval.distance, old.retrieval.distance, s.retrieval.window)
+
     def branch(self):
         """A twin to look ahead with, on a memory and a target of its own; None: ask NumPy.
 
@@ -331,28 +370,10 @@ cdef class Regression(Walker):
         cdef Regression branch = Regression(self.task.branch())
         cdef Arena arena = Arena()
         cdef Walk *s = &branch.walk
-        cdef Walk *old = &self.walk
-        cdef int n
-        s[0] = old[0]
-        arena.parents.append(self.arena)
-        n = s.n_reads + s.n_inputs
-        s.evidence, s.raw = arena.take(s.size), arena.take(n)
+        self._branch_room(s, arena)
+        self._branch_off(s)
         branch.seen, branch.values = arena.take(s.n_inputs), s.raw + s.n_reads
-        s.target.lags = arena.copy(old.target.lags, s.target.n_lags)
-        s.target.raw_lags = arena.copy(old.target.raw_lags, s.target.n_lags)
-        s.heads.state = arena.copy(old.heads.state, s.heads.size)
-        s.heads.next = arena.take(s.heads.size)
-        s.bank.state = arena.copy(old.bank.state, 2 * s.bank.stride)
-        s.bank.next = arena.take(2 * s.bank.stride)
-        s.before = arena.copy(old.before, s.n_shown)
-        if s.boosted.part >= 0:
-            s.boosted.before = arena.copy(old.boosted.before, s.n_inputs)
-            branch.trees = self.trees
-        s.retrieval.distance = arena.copy(old.retrieval.distance, s.retrieval.window)
-        s.retrieval.next = arena.take(s.retrieval.window)
-        s.retrieval.scores[0] = arena.take(s.retrieval.window)
-        s.retrieval.scores[1] = arena.take(s.retrieval.window)
-        branch.arena, branch.encoder = arena, self.encoder
+        branch.arena, branch.encoder, branch.trees = arena, self.encoder, self.trees
         branch.features = branch.task.features
         branch.foreign, branch.proposals, branch.keys = self.foreign, {}, None
         branch.holds = True
@@ -379,4 +400,98 @@ cdef class Regression(Walker):
         self.changes += 1
         self.kernels.join(&self.walk, y)
         self.kernels.follow(&self.walk)
+        return True
+
+    cdef int _make_room(self, int n_steps, int season) except -1:
+        """Buffers to look so many steps ahead."""
+        cdef Ahead *s = &self.ahead
+        cdef Arena arena = Arena()
+        cdef int K
+        self.room = None
+        memset(&self.future, 0, sizeof(Walk))
+        self._branch_room(&self.future, arena)
+        s.n_steps, s.season, s.n_inputs = n_steps, season, self.walk.n_inputs
+        s.looks_back = self.walk.has_retrieval
+        s.n_experts = K = 3 + s.looks_back + (2 if season else 0)
+        s.rows, s.complete = arena.take(n_steps * s.n_inputs), <int *>arena.take(n_steps)
+        s.low, s.high = arena.take(n_steps), arena.take(n_steps)
+        s.experts = arena.take(K * n_steps)
+        s.weights = arena.take(self.walk.retrieval.window)
+        s.y = arena.take(self.walk.retrieval.window + 1)
+        s.errors, s.sorted = arena.take(K), arena.take(K)
+        self.room, self.room_of = arena, self.arena
+        return 0
+
+    cdef bint _look_ahead(self, list xs, const double[::1] past, int season) except -1:
+        """Let the experts forecast; False: nothing was done, ask NumPy."""
+        cdef Ahead *s = &self.ahead
+        cdef int n = len(xs), h
+        if not self.holds and not self._take():
+            return False
+        if self.foreign or past.shape[0] <= self.walk.retrieval.n:
+            return False
+        if self.room is None or self.room_of is not self.arena or (s.n_steps, s.season) != (n, season):
+            self._make_room(n, season)
+        for h, x in enumerate(xs):
+            self._encode(x)
+            move(s.rows + h * s.n_inputs, self.seen, s.n_inputs)
+            s.complete[h] = self.complete
+        s.past, s.n_past = &past[0], past.shape[0]
+        self._branch_off(&self.future)
+        self.kernels.look_ahead(&self.future, s)
+        return True
+
+    def look_ahead(self, list xs, past, int season):
+        """What every expert forecasts [K, len(xs)]; None: ask NumPy. See core/ahead.py."""
+        if not self._look_ahead(xs, past, season):
+            return None
+        found = write(self.ahead.experts, self.ahead.n_experts * self.ahead.n_steps)
+        return found.reshape(self.ahead.n_experts, -1)
+
+    def score(
+        self, list xs, const double[::1] targets, int season, known, expected, bint sparse
+    ):
+        """Let the experts forecast what came, and learn how far they were off.
+
+        Parameters
+        ----------
+        xs
+            The steps ahead.
+        targets
+            All targets, theirs last.
+        season
+            Number of steps, 0 for none.
+        known
+            An ErrorsAhead, which learns.
+        expected
+            How large errors were expected to be [len(xs)].
+        sparse
+            Whether few origins are scored.
+
+        Returns
+        -------
+        False: nothing was done, ask NumPy.
+        """
+        cdef int n = len(xs)
+        cdef Py_ssize_t n_past = targets.shape[0] - n
+        cdef CErrorsAhead errors
+        cdef double[:, ::1] shares = known.shares, quantiles = known.quantiles
+        cdef double[::1] squares = known.squares, fast = known.fast, slow = known.slow
+        cdef double[::1] size = known.size
+        eta, paces = known.pace(sparse)
+        cdef const double[:, ::1] rates = paces
+        cdef const double[::1] up = known.up, down = known.down, sizes = expected
+        if n_past <= 0 or not self._look_ahead(xs, targets[:n_past], season):
+            return False
+        if self.ahead.n_experts != shares.shape[1] or shares.shape[0] != n:
+            return False
+        if self.walk.target.scale > 0.0:
+            errors.n, errors.eta, errors.shares = known.n, eta, &shares[0, 0]
+            errors.squares, errors.fast, errors.slow = &squares[0], &fast[0], &slow[0]
+            errors.size, errors.quantiles, errors.rates = &size[0], &quantiles[0, 0], &rates[0, 0]
+            errors.up, errors.down = &up[0], &down[0]
+            self.kernels.score_ahead(
+                &self.ahead, &errors, &targets[n_past], &sizes[0], self.walk.target.scale
+            )
+            known.n = errors.n
         return True

@@ -22,16 +22,15 @@ cdef class Arena:
         self.blocks.append(<uintptr_t>block)
         return <double *>(block + 63 - <uintptr_t>(block + 63) % 64)
 
-    cdef double *copy(self, const double *values, size_t n) except NULL:
-        """Room for n numbers, with these."""
-        cdef double *room = self.take(n)
-        if n:
-            memcpy(room, values, n * sizeof(double))
-        return room
-
     def __dealloc__(self):
         for block in self.blocks:
             free(<void *><uintptr_t>block)
+
+
+cdef inline void move(double *out, const double *values, size_t n) noexcept nogil:
+    """Copy n numbers; there may be no room for none."""
+    if n:
+        memcpy(out, values, n * sizeof(double))
 
 
 cdef int read(object array, double *out, Py_ssize_t n) except -1:
@@ -353,6 +352,16 @@ cdef int read_retrieval(
 ) except -1:
     """Retrieval of numbers; of classes where there are any."""
     known(layer, ClassRetrieval if n_classes else NumpyRetrieval)
+    read_past(layer, state, s, n_inputs, 1, arena)
+    read(state.distance, s.distance, s.window)
+    s.farthest, s.ballots = 1.0 if n_classes else math.inf, arena.take(16 * n_classes)
+    return 0
+
+
+cdef int read_past(
+    object layer, object state, CRetrieval *s, int n_inputs, int m, Arena arena
+) except -1:
+    """The stored steps of m targets, but for their distances."""
     if type(state) is not Lived:
         raise _Unknown(state)
     past = known(state.past, Ring)
@@ -360,24 +369,35 @@ cdef int read_retrieval(
     cdef const double[:, ::1] x = past["x"]
     s.window, s.n, s.end, s.n_inputs = window, n, n, n_inputs
     s.width, s.stride = x.shape[1], padded(2 * window) + LANES
+    s.m, s.row = m, padded(window) + LANES
     s.n_appended, s.seen_at = past.n_appended, state.seen_at
     if s.width > n_inputs:
         raise _Unknown(state)
     s.x, s.norm = arena.take(n_inputs * s.stride), arena.take(s.stride)
-    s.delta, s.residual = arena.take(s.stride), arena.take(s.stride)
-    s.distance, s.next = arena.take(window), arena.take(window)
+    s.delta, s.residual = arena.take(m * s.stride), arena.take(m * s.stride)
+    s.distance, s.next = arena.take(m * s.row), arena.take(m * s.row)
     s.scores[0], s.scores[1] = arena.take(window), arena.take(window)
     s.terms = arena.take(window + 512)
-    s.farthest, s.ballots = 1.0 if n_classes else math.inf, arena.take(16 * n_classes)
     for i in range(n):
         for j in range(s.width):
             s.x[j * s.stride + i] = x[i, j]
     read(past["norm"], s.norm, n)
-    read(past["delta"], s.delta, n)
-    read(past["residual"], s.residual, n)
-    read(state.distance, s.distance, window)
+    read_steps(past["delta"], s.delta, s)
+    read_steps(past["residual"], s.residual, s)
     if s.n_appended - n < 400:
         read(_terms(window + 512), s.terms, window + 512)
+    return 0
+
+
+cdef int read_steps(object field, double *out, const CRetrieval *s) except -1:
+    """What was stored of every step [n] or [n, m], a row for every target."""
+    cdef const double[:, :] values = np.atleast_2d(field.T).T
+    cdef int i, j
+    if values.shape[0] != s.n or values.shape[1] != s.m:
+        raise _Unknown(field)
+    for j in range(s.m):
+        for i in range(s.n):
+            out[j * s.stride + i] = values[i, j]
     return 0
 
 
@@ -394,20 +414,33 @@ def _terms(n):
 
 cdef object write_retrieval(const CRetrieval *s, object state):
     """The state after it was changed, in buffers of its own: branches keep the old ones."""
-    cdef int i, j, start = s.end - s.n, window = s.window
-    past = state.past
-    rows = {name: np.zeros(2 * window) for name in ("norm", "delta", "residual")}
-    rows["norm"][: s.n] = write(s.norm + start, s.n)
-    rows["delta"][: s.n] = write(s.delta + start, s.n)
-    rows["residual"][: s.n] = write(s.residual + start, s.n)
-    vectors = np.zeros((2 * window, s.width))
+    cdef int i, j, start = s.end - s.n
+    vectors, norm = np.zeros((2 * s.window, s.width)), np.zeros(2 * s.window)
     cdef double[:, ::1] x = vectors
     for i in range(s.n):
         for j in range(s.width):
             x[i, j] = s.x[j * s.stride + start + i]
-    past._rows = {"x": vectors, **rows}
+    norm[: s.n] = write(s.norm + start, s.n)
+    fields = {"delta": write_steps(s.delta, s), "residual": write_steps(s.residual, s)}
+    if s.known != NULL:
+        fields["known"] = write_steps(s.known, s)
+    past = state.past
+    fields = {name: field.reshape(past._rows[name].shape) for name, field in fields.items()}
+    past._rows = {"x": vectors, "norm": norm, **fields}
     past.n, past._end, past.n_appended = s.n, s.n, s.n_appended
     past._is_branch = False
-    state.distance = write(s.distance, window)
+    distance = np.array([write(s.distance + j * s.row, s.window) for j in range(s.m)])
+    state.distance = distance.reshape(state.distance.shape)
     state.seen_at = s.seen_at
     return state
+
+
+cdef object write_steps(const double *values, const CRetrieval *s):
+    """What was stored of every step [2 window, m], zeros behind the last."""
+    cdef int i, j, start = s.end - s.n
+    field = np.zeros((2 * s.window, s.m))
+    cdef double[:, ::1] out = field
+    for j in range(s.m):
+        for i in range(s.n):
+            out[i, j] = values[j * s.stride + start + i]
+    return field

@@ -91,12 +91,13 @@ cdef extern from "src/walk.h" nogil:
         double *state
         double *next
     ctypedef struct CRetrieval "Retrieval":
-        int window, n, end, width, n_inputs, stride
+        int window, n, end, width, n_inputs, stride, m, row
         int64_t n_appended, seen_at
         double *x
         double *norm
         double *delta
         double *residual
+        double *known
         double *distance
         double *next
         double *scores[2]
@@ -153,6 +154,31 @@ cdef extern from "src/walk.h" nogil:
         double *errors
         double *logs
         double *pooled
+    int EXPERT_GIVEN, EXPERT_SHARED, EXPERT_OWN
+    ctypedef struct ExpertOfSeveral:
+        int kind, start, length, step, huber
+        RLS **rls
+        CHuberScale *scales
+    ctypedef struct CSeveral "Several":
+        int m, n_own, n_long, n_experts, has_retrieval
+        int situation, anchor, known, prediction, last, mean, retrieved, long_part, answers
+        int *own
+        CTarget *targets
+        Moments moments
+        ExpertOfSeveral *experts
+        Pool *pools
+        CRetrieval retrieval
+        Moments read_moments
+        double *reads
+        double *scaled
+        double *apart
+        double *columns
+        double *r
+        double *errors
+        double *omega
+        int *seen
+        double *delta
+        double *present
     ctypedef struct Walk:
         int n_inputs, n_lags, n_long, n_reads, n_token
         int long_part, situation, retrieved, last, mean, anchor, prediction, answers, size
@@ -173,12 +199,38 @@ cdef extern from "src/walk.h" nogil:
         Pool pool
         ClassPool classes
         CBoosted boosted
+        CSeveral several
         double *evidence
         double *raw
         double *token
         double *delta
         double *present
         int complete
+    ctypedef struct Ahead:
+        int n_steps, n_inputs, n_experts, season, looks_back
+        const double *past
+        int n_past
+        double *rows
+        int *complete
+        double *low
+        double *high
+        double *experts
+        double *weights
+        double *y
+        double *errors
+        double *sorted
+    ctypedef struct CErrorsAhead "ErrorsAhead":
+        int64_t n
+        double eta
+        double *shares
+        double *squares
+        double *fast
+        double *slow
+        double *size
+        double *quantiles
+        const double *rates
+        const double *up
+        const double *down
     ctypedef struct Tokens:
         int step, before
         int64_t n_steps, n_tokens
@@ -207,12 +259,21 @@ cdef extern from "src/walk.h" nogil:
         void (*reopen)(Walk *) noexcept nogil
         void (*train_class)(Walk *, const double *evidence, int y, double w) noexcept nogil
         void (*learn_class)(Walk *, int y, double w) noexcept nogil
+        void (*train_several)(Walk *, const double *evidence, const double *y, double w) noexcept nogil
+        void (*join_several)(Walk *, const double *y) noexcept nogil
+        void (*learn_several)(Walk *, const double *y, double w) noexcept nogil
+        void (*look_ahead)(Walk *, Ahead *) noexcept nogil
+        void (*score_ahead)(
+            Ahead *, CErrorsAhead *, const double *truth, const double *expected, double scale
+        ) noexcept nogil
         double (*rls_says)(const RLS *) noexcept nogil
         void (*rls_learns)(RLS *, double y, double w) noexcept nogil
         void (*scan_double)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
         void (*scan_float)(const Tokens *, void *state, void *out, void *scratch) noexcept nogil
     void errors_begin(CErrors *)
     void counts_refresh(ClassPool *)
+    void several_derive(CSeveral *)
+    double several_value(const CSeveral *, const double *evidence, int j)
     double rls_get(const RLS *, int i, int j)
     void rls_set(RLS *, int i, int j, double value)
     size_t rls_blocks(int size)

@@ -89,6 +89,7 @@ cdef class Walker:
         cdef Arena arena = Arena()
         self._check_idle()
         memset(&self.walk, 0, sizeof(Walk))
+        self.walk.boosted.part = -1
         self.busy = True
         try:
             self._read(arena)
@@ -146,7 +147,7 @@ cdef class Walker:
         """
         cdef Walk *s = &self.walk
         cdef int start = 0, n, i
-        known(features, MemoryFeatures)
+        known(features, MemoryFeatures, SharedFeatures)
         if features._lags_in != features._n_lags:
             raise _Unknown(features)  # they come with the first step
         self.features = features
@@ -171,18 +172,12 @@ cdef class Walker:
         if s.n_before > s.n_shown:
             raise _Unknown(features)
         read(features._before, s.before, s.n_before)
-        s.long_part = layout["long"].start if s.n_long else -1
-        s.situation = layout["situation"].start if features._has_situation else -1
-        s.retrieved = layout["retrieved 0"] if features._n_retrieved else -1
-        s.last, s.mean = layout.get("last", -1), layout.get("mean", -1)
-        s.anchor, s.prediction = layout.get("anchor", -1), layout.get("prediction", -1)
-        s.unit, s.error_size = layout.get("unit", -1), layout.get("error size", -1)
         s.answers, s.size = layout["answers"].start, layout.size
-        s.boosted.part = -1
         if features._n_history:
             s.boosted.part, s.boosted.n_history = layout["boosted"].start, features._n_history
             s.boosted.before, s.boosted.n_before = arena.take(n_inputs), len(features._came_before)
             read(features._came_before, s.boosted.before, s.boosted.n_before)
+        self._read_places(features, layout)
         read_moments(features.moments, &s.moments, arena)
         foreign = []
         for name, memory in features.memories.items():
@@ -208,6 +203,17 @@ cdef class Walker:
         self.proposals = {}
         self.keys = None
         return layout
+
+    cdef int _read_places(self, object features, object layout) except -1:
+        """Where the parts of an evidence stand that are not the same everywhere."""
+        cdef Walk *s = &self.walk
+        s.long_part = layout["long"].start if s.n_long else -1
+        s.situation = layout["situation"].start if features._has_situation else -1
+        s.retrieved = layout["retrieved 0"] if features._n_retrieved else -1
+        s.last, s.mean = layout.get("last", -1), layout.get("mean", -1)
+        s.anchor, s.prediction = layout.get("anchor", -1), layout.get("prediction", -1)
+        s.unit, s.error_size = layout.get("unit", -1), layout.get("error size", -1)
+        return 0
 
     cdef int _give_features(self) except -1:
         """Give back what the features know."""
@@ -246,16 +252,20 @@ cdef class Walker:
                     return 0
         return self._encode_any(x)
 
+    cdef int _check_undisturbed(self, Arena arena, int64_t changes, str name) except -1:
+        """A value may have methods in Python, and those may do anything."""
+        if not self.holds or self.arena is not arena or self.changes != changes:
+            raise RuntimeError(
+                f"the model was used while it read {name}: by a value of {name}, or by another "
+                "thread; a model does one thing at a time"
+            )
+        return 0
+
     cdef int _encode_any(self, object x) except -1:
         cdef int64_t changes = self.changes
         cdef Arena arena = self.arena
         encoded = self.encoder.encode(x)
-        # a value may have methods in Python, and those may do anything
-        if not self.holds or self.arena is not arena or self.changes != changes:
-            raise RuntimeError(
-                "the model was used while it read x: by a value of x, or by another thread; a model "
-                "does one thing at a time"
-            )
+        self._check_undisturbed(arena, changes, "x")
         read(encoded.values, self.seen, self.walk.n_inputs)
         self.complete, self.new = encoded.complete, bool(encoded.new)
         self.keys, self.named = None, encoded.seen
@@ -355,6 +365,10 @@ cdef class Walker:
         self.kernels.finish(s)
         return True
 
+    def seen_values(self):
+        """Of the step proposed last: its values, and a copy of its evidence."""
+        return write(self.values, self.walk.n_inputs), write(self.walk.evidence, self.walk.size)
+
     def look(self, x):
         """A copy of the evidence of x; None: ask NumPy."""
         if not self.holds and not self._take():
@@ -374,4 +388,57 @@ cdef class Walker:
         self.dirty, self.remembers = True, False
         self.changes += 1
         self.kernels.commit(&self.walk)
+        return True
+
+
+cdef class PastAsInputs(Walker):
+    """A walk whose past labels are columns of the input, which no x has."""
+
+    cdef int _see_past(self) noexcept nogil:
+        """The past labels to their columns of `seen`."""
+        return 0
+
+    cdef dict _lags(self):
+        """The past labels as features."""
+        raise NotImplementedError
+
+    cdef int _encode(self, object x) except -1:
+        """As of all, with the past labels beside."""
+        cdef int i, n = self.walk.n_inputs
+        self._check_idle()
+        if self.keys is not None and PyDict_CheckExact(x):
+            if PyDict_GET_SIZE(x) == PyList_GET_SIZE(self.keys):
+                for i in range(n):
+                    self.seen[i] = NAN
+                if encode_row(
+                    x, self.keys, self.columns, <PyTypeObject *>_float64, self.seen
+                ) >= 0:
+                    self._see_past()
+                    self.complete = 1
+                    for i in range(n):
+                        if self.seen[i] != self.seen[i]:
+                            self.complete = 0
+                    self.new, self.named = False, None
+                    return 0
+        if type(x) is not dict and not isinstance(x, Mapping):
+            self.encoder.clean(x)  # says what is wrong
+        self._encode_any({**x, **self._lags()})
+        if not self.new and self.named is None and type(x) is dict:
+            self._learn_keys(x)
+        return 0
+
+    cdef bint _propose_row(self, Rows rows, Py_ssize_t at, bint learns) noexcept nogil:
+        """As of all, with the past labels beside."""
+        cdef Walk *s = &self.walk
+        cdef int i, complete = rows.see(at, s.n_inputs, self.seen)
+        if complete < 0 and (learns or rows.is_strict):
+            return False
+        self._see_past()
+        s.complete = 1
+        for i in range(s.n_inputs):
+            self.values[i] = self.seen[i]
+            if self.seen[i] != self.seen[i]:
+                s.complete = 0
+        self.kernels.propose(s)
+        self.kernels.finish(s)
         return True

@@ -14,21 +14,18 @@ from river.time_series.base import Forecaster
 from .._validation import check_int, check_target
 from ..config import ConfigMixin
 from ..core import Target
+from ..core.ahead import ErrorsAhead, Origins, changes_ahead, experts_ahead
 from ..encoding import check_categorical
 from ..files import Saved
 from ..modes import Mode
 from ..moments import TINY
 from ..readout.intervals import ErrorQuantiles, Levels, check_levels
-from ..readout.robust import SQUARE_LIMIT, NoiseVariance
-from ..readout.shares import reweighted
 from ..state import Stateful, Writer
 from ._stream import normal, resolve_seed
 from .regressor import StreamingAttentionRegressor
 
 Array = NDArray[np.float64]
 
-ETA = 0.1
-_LARGEST_LOSS = 10.0
 # an origin is scored at the price of one prediction for each step ahead: no more than these a step
 _PREDICTIONS_PER_STEP = 24
 
@@ -42,9 +39,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         p_{hk} \propto p_{hk}\, e^{-\eta\, \ell_{hk}} \text{ with fixed share}, \qquad
         \ell_{hk} = \min\Bigl(\frac{|y_{t+h} - \hat y_{t+h,k}|}{\max(s_h, \tilde e_h)},\ 10\Bigr)
 
-    with η = 0.1, s_h the root of the running mean of the mixture's own squared errors h steps ahead
-    and ẽ_h the median of the errors of the experts: where all of them are far off, as after a level
-    shift, it still counts who was nearest. The experts are
+    with η = 0.1 at first, s_h the root of the running mean of the mixture's own squared errors h
+    steps ahead and ẽ_h the median of the errors of the experts: where all of them are far off, as
+    after a level shift, it still counts who was nearest. The experts are
 
     * the last value;
     * the recursive forecast of a :class:`StreamingAttentionRegressor`, which takes its own
@@ -58,11 +55,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     **How the shares are learned.** ``forecast`` changes nothing, so the experts are put to the test
     while learning: a second regressor follows ``horizon`` steps behind, and knows nothing of what
     came in between. All experts forecast from there with the features that did come, and are
-    compared with the targets that did come. Shares are uniform until then. This costs one update of
-    the second regressor and one prediction for each of the ``horizon`` steps: ``learn_one`` takes
-    about ``horizon`` times as long as that of the regressor, whatever is asked of ``forecast``.
-    With a horizon beyond 24 only every ⌈horizon / 24⌉-th origin is scored, so the mean cost of a
-    step stays bounded. Steps beyond ``horizon`` use the shares of the last one.
+    compared with the targets that did come. Shares are uniform until then. Each of the first 1000
+    origins is scored so, then an eighth of them, with η = 0.4 (:class:`.core.ahead.Origins`; with a
+    horizon beyond 24 one of ⌈horizon / 24⌉ or fewer, so that the mean cost of a step stays
+    bounded). It costs one update of the second regressor, and one prediction for each of the
+    ``horizon`` steps of an origin, whatever is asked of ``forecast``. Steps beyond ``horizon`` use
+    the shares of the last one.
 
     **Limits.** h steps ahead a forecast stays within the range of the targets seen so far, widened
     on both sides by its own width times 1 + h / m, with m the season, or without one the number of
@@ -195,13 +193,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self._past = np.zeros(0)
         self._reach = max(window + 1, 2 * (self.season or 1)) + self.horizon
         self._n_origins = 0
-        names = self._names()
-        self._weights = np.full((self.horizon, len(names)), 1.0 / len(names))
-        self._noise = [NoiseVariance() for _ in range(self.horizon)]
-        self._every = math.ceil(self.horizon / _PREDICTIONS_PER_STEP)
-        self._errors = [
-            ErrorQuantiles(max(1.0, h / self._every)) for h in range(1, self.horizon + 1)
-        ]
+        self._origins = Origins(math.ceil(self.horizon / _PREDICTIONS_PER_STEP))
+        self._known = ErrorsAhead(self.horizon, len(self._names()), self._origins.spacings)
         # how large errors were expected to be at the origins that will be scored [horizon] each
         self._sizes: deque[Array] = deque()
 
@@ -216,13 +209,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self.regressor_ = io.child("regressor", self.regressor_)
         self.behind_ = io.child("behind", self.behind_)
         self._n_origins = io.integer("n_origins", self._n_origins)
-        self._weights = io.array("shares", self._weights, *self._weights.shape, low=0.0)
-        totals = self._weights.sum(axis=1)
-        io.check(bool((np.abs(totals - 1.0) < 1e-3).all()), "shares do not sum to 1")
-        noise = io.below("noise")
-        self._noise = [noise.child(str(h), each) for h, each in enumerate(self._noise)]
-        errors = io.below("errors")
-        self._errors = [errors.child(str(h), each) for h, each in enumerate(self._errors)]
+        self._known = io.child("", self._known)
         sizes = np.array(self._sizes).reshape(-1, self.horizon)
         sizes = io.array("sizes", sizes, None, self.horizon, low=TINY)
         self._past = io.array("past", self._past, None)
@@ -236,6 +223,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         rows = io.array("waiting.x", rows, n_waiting, len(names), finite=False)
         io.check(n_waiting < self.horizon and n_waiting <= len(self._past), "waiting: too many")
         if io.reading:
+            origins = range(self._n_origins, self._n_origins + n_waiting)
+            n_sizes = sum(origin in self._origins for origin in origins)
+            io.check(len(sizes) == n_sizes, f"sizes: one for each of {n_sizes} origins")
             self._sizes = deque(sizes)
             # what is missing is absent
             self._waiting = deque(
@@ -287,7 +277,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     def expert_weights_(self) -> list[dict[str, float]]:
         """Share of each expert, for each step ahead."""
         names = self._names()
-        return [dict(zip(names, row, strict=True)) for row in self._weights.tolist()]
+        return [dict(zip(names, row, strict=True)) for row in self._known.shares.tolist()]
 
     def learn_one(self, y: float, x: dict[Any, Any] | None = None) -> None:
         """Learn the target of the next step; time advances by one step.
@@ -308,13 +298,13 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             ) from None
         features = self._clean(x)
         origin = self._n_origins + len(self._waiting)
-        if origin % self._every == 0:
-            self._sizes.append(np.array([errors.size for errors in self._errors]))
+        if origin in self._origins:
+            self._sizes.append(self._known.size.copy())
         self._waiting.append((features, target))
-        self._past = np.append(self._past[1 - self._reach :], target)
+        self._past = np.concatenate([self._past[1 - self._reach :], [target]])
         self.regressor_.learn_one(features, target)
         if len(self._waiting) == self.horizon:
-            if self._n_origins % self._every == 0:
+            if self._n_origins in self._origins:
                 self._score(self._sizes.popleft())
             self._n_origins += 1
             self.behind_.learn_one(*self._waiting.popleft())
@@ -376,7 +366,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         intervals = [
             target.around(mean, errors, levels, widening)
             for mean, (errors, widening) in zip(
-                self._means(n_steps, features), self._known(n_steps), strict=True
+                self._means(n_steps, features), self._widened(n_steps), strict=True
             )
         ]
         return [each[0] for each in intervals] if single else intervals
@@ -385,7 +375,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         """The forecast for each step ahead."""
         if not len(self._past):
             return [0.0] * n_steps
-        weights = self._weights[np.minimum(np.arange(n_steps), self.horizon - 1)]
+        weights = self._known.shares[np.minimum(np.arange(n_steps), self.horizon - 1)]
         experts = self._experts(self.regressor_, self._past, features)
         means: list[float] = self._mix(self.regressor_, weights, experts).tolist()
         return means
@@ -422,12 +412,15 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     @property
     def n_scored_(self) -> int:
         """How many forecasts met their targets and moved the shares."""
-        return self._noise[0].n
+        return self._known.n
 
     def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
         """The features that are known, checked; what is missing is absent."""
         # by way of what tells names only: asking for all features takes the state back from C
         known = {} if x is None else self.regressor_._clean(x)
+        length = math.hypot(*known.values())  # NaN if one of them is
+        if length == length:
+            return known
         return {name: value for name, value in known.items() if value == value}
 
     def _score(self, sizes: Array) -> None:
@@ -435,51 +428,30 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
         Errors count in units of ``sizes``, what was expected of them at the origin.
         """
-        model = self.behind_
+        model, features = self.behind_, [x for x, _ in self._waiting]
+        season, sparse = self.season or 0, self._origins.are_sparse(self._n_origins)
+        if model._twin is not None and model._twin.score(
+            features, self._past, season, self._known, sizes, sparse
+        ):
+            return
         scale = model._target.scale
         if scale == 0.0:
             return
-        truth = np.array([y for _, y in self._waiting])
-        features = [x for x, _ in self._waiting]
-        experts = self._experts(model, self._past[: -self.horizon], features)
-        mixed = self._mix(model, self._weights, experts)
-        errors = np.minimum(np.abs(experts - truth) / scale, SQUARE_LIMIT).T
-        unit = np.median(errors, axis=1)
-        if self._is_scored:
-            unit = np.maximum(unit, np.sqrt(self._squares()))
-        # not 0, where most of the experts are exact the first time
-        unit = np.maximum(unit, TINY)[:, np.newaxis]
-        losses = np.minimum(errors, _LARGEST_LOSS * unit) / unit
-        self._weights = reweighted(self._weights, losses, ETA)
-        missed = np.clip((truth - mixed) / scale, -SQUARE_LIMIT, SQUARE_LIMIT).tolist()
-        for noise, errors, error, size in zip(
-            self._noise, self._errors, missed, sizes.tolist(), strict=True
-        ):
-            noise.update(abs(error))
-            errors.update(error, size)
-
-    @property
-    def _is_scored(self) -> bool:
-        """Whether any forecast has met its target."""
-        return self.n_scored_ > 0
-
-    def _squares(self) -> Array:
-        """Running mean of squared errors, in units of the scale, for each step ahead [horizon]."""
-        return np.array([noise.value for noise in self._noise])
+        past, truth = self._past[: -self.horizon], self._past[-self.horizon :]
+        experts = self._experts(model, past, features)
+        mixed = self._mix(model, self._known.shares, experts)
+        self._known.learn(experts, mixed, truth, scale, sizes, sparse)
 
     def _experts(
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]
     ) -> Array:
         """What every expert forecasts from where ``model`` is [K, len(xs)]."""
-        n_steps = len(xs)
+        if model._twin is not None:
+            found: Array | None = model._twin.look_ahead(xs, past, self.season or 0)
+            if found is not None:
+                return found
         recursive, changes = self._look_ahead(model, past, xs)
-        experts = [np.full(n_steps, past[-1]), recursive]
-        if self.window:
-            experts.append(past[-1] + changes)
-        experts.append(np.median(experts, axis=0))
-        if self.season:
-            experts.extend(_seasonal(past, self.season, n_steps))
-        return np.array(experts)
+        return experts_ahead(recursive, changes if self.window else None, past, self.season)
 
     def _look_ahead(
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]
@@ -491,7 +463,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             y = rollout.predict(x)
             if h == 0:
                 # the metric that looks at the target first, the sharpest temperature: measured best
-                changes = _retrieved(rollout.attention()[0, -1], past, len(xs))
+                changes = changes_ahead(rollout.attention()[0, -1], past, len(xs))
             # the range of the rollout grows with its predictions: its own guard does not bound it
             predictions[h] = min(max(y, float(low[h])), float(high[h]))
             rollout.advance(float(predictions[h]))
@@ -506,14 +478,14 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         low, high = self._limits(model._target, experts.shape[1])
         return np.clip(np.einsum("hk,kh->h", weights, experts), low, high)
 
-    def _known(self, n_steps: int) -> list[tuple[ErrorQuantiles, float]]:
+    def _widened(self, n_steps: int) -> list[tuple[ErrorQuantiles, float]]:
         """The errors of each step ahead, and how much wider those of the step are.
 
         They grow as those of a random walk where none were seen, and beyond the horizon.
         """
-        first = self.horizon if self._is_scored else 1
+        first = self.horizon if self.n_scored_ else 1
         return [
-            (self._errors[min(h, self.horizon) - 1], math.sqrt(max(1.0, h / first)))
+            (self._known.quantiles_of(min(h, self.horizon) - 1), math.sqrt(max(1.0, h / first)))
             for h in range(1, n_steps + 1)
         ]
 
@@ -525,29 +497,5 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         # by way of the deviation, whose square still fits a float
         return [
             min(target.scale * (errors.deviation * widening), 1e150) ** 2
-            for errors, widening in self._known(n_steps)
+            for errors, widening in self._widened(n_steps)
         ]
-
-
-def _retrieved(weights: Array, past: Array, n_steps: int) -> Array:
-    """The change from the last target that followed steps with these weights [n_steps]."""
-    n, changes = len(weights), np.zeros(n_steps)
-    y = past[-(n + 1) :]
-    for h in range(min(n_steps, n)):
-        known = weights[: n - h]
-        changes[h] = known.dot(y[1 + h :] - y[: n - h]) / known.sum()
-    return changes
-
-
-def _seasonal(past: Array, season: int, n_steps: int) -> list[Array]:
-    """The values of a whole number of seasons ago, without and with drift; else the last value."""
-    steps = np.arange(1, n_steps + 1)
-    if len(past) < season:
-        naive = np.full(n_steps, past[-1])
-        return [naive, naive]
-    seasons = -(-steps // season)
-    naive = past[len(past) - 1 + steps - season * seasons]
-    if len(past) < 2 * season:
-        return [naive, naive]
-    drift = past[-season:].mean() - past[-2 * season : -season].mean()
-    return [naive, naive + seasons * drift]

@@ -51,8 +51,8 @@ FAST = 0.1
 SLOW = 0.005
 FAST_SHARE = 0.7
 QUANTILE_RATE = 0.01
-_LIMIT = 8.0
-_SMALLEST = 1e-6
+ERROR_LIMIT = 8.0
+SMALLEST_SIZE = 1e-6
 
 _NORMAL = NormalDist()
 _MEAN_SIZE = math.sqrt(2.0 / math.pi)
@@ -119,13 +119,13 @@ class ErrorQuantiles(Stateful):
     @property
     def size(self) -> float:
         """h, how large the next error will be; that of a standard normal one before the first."""
-        return max(self.fast**FAST_SHARE * self.slow ** (1.0 - FAST_SHARE), _SMALLEST)
+        return max(self.fast**FAST_SHARE * self.slow ** (1.0 - FAST_SHARE), SMALLEST_SIZE)
 
     @property
     def deviation(self) -> float:
         """σ of the normal distribution whose central 90 % are as wide as the interval."""
         low, high = self._offsets([0.9])[0]
-        return max(self.size * (high - low) / (2.0 * _PLACES[_HIGH]), _SMALLEST)
+        return max(self.size * (high - low) / (2.0 * _PLACES[_HIGH]), SMALLEST_SIZE)
 
     def update(self, error: float, size: float | None = None) -> None:
         """Let an error join.
@@ -146,7 +146,7 @@ class ErrorQuantiles(Stateful):
         self.n += 1
         error = abs(error)
         if self.n > WARMUP:
-            error = min(error, _LIMIT * now)
+            error = min(error, ERROR_LIMIT * now)
         fast, slow = self._rates
         self.fast += running_rate(self.n, fast) * (error - self.fast)
         self.slow += running_rate(self.n, slow) * (error - self.slow)

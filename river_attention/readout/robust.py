@@ -17,8 +17,8 @@ from ..state import Stateful, Writer
 SQUARE_LIMIT = 1e100
 """Largest residual in units of a scale: squares of it still fit a float64."""
 
-_RATE = 0.005
-_SMALLEST = 1e-12
+ROBUST_RATE = 0.005
+SMALLEST_NOISE = 1e-12
 
 
 class RobustMean(Stateful):
@@ -78,7 +78,7 @@ class HuberScale(Stateful):
         self.slow += running_rate(self.n) * (size - self.slow)
         if settled:
             size = min(size, 4.0 * scale)
-        self.fast += running_rate(self.n, _RATE) * (size - self.fast)
+        self.fast += running_rate(self.n, ROBUST_RATE) * (size - self.fast)
         return weight
 
 
@@ -111,5 +111,5 @@ class NoiseVariance(Stateful):
         if self.n > WARMUP:
             square = min(square, 9.0 * self.value)
         # a run of exact predictions must not winsorise all that follows to 0
-        mean = self.value + running_rate(self.n, _RATE) * (square - self.value)
-        self.value = max(mean, _SMALLEST)
+        mean = self.value + running_rate(self.n, ROBUST_RATE) * (square - self.value)
+        self.value = max(mean, SMALLEST_NOISE)

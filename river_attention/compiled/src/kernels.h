@@ -64,8 +64,6 @@ static void propose(Walk *s) {
                         s->raw + n_reads, n_inputs, evidence + s->boosted.part);
 }
 
-RA_INLINE double limited(double answer) { return answer == answer ? clip(answer, SQUARE_LIMIT) : answer; }
-
 /* what the trees say, in units of the readout; before they know anything what the others say */
 static double answer_of_trees(Walk *s, double mixed) {
     Boosted *boosted = &s->boosted;
@@ -85,6 +83,10 @@ static void finish(Walk *s) {
         memcpy(evidence + s->retrieved, s->raw + s->at_retrieval, N_RETRIEVED * sizeof(double));
     if (s->classes.n) {
         classes_answer(&s->classes, evidence, evidence + s->answers);
+        return;
+    }
+    if (s->several.m) {
+        several_answer(&s->several, evidence, evidence + s->n_reads + 1);
         return;
     }
     Pool *pool = &s->pool;
@@ -132,44 +134,6 @@ static double spread(Walk *s, const double *evidence) {
     return total;
 }
 
-static double median(const double *values, int n, double *sorted) {
-    for (int i = 0; i < n; i++) {
-        int j = i;
-        for (; j && sorted[j - 1] > values[i]; j--) sorted[j] = sorted[j - 1];
-        sorted[j] = values[i];
-    }
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0;
-}
-
-/* shares after a label; see Mixture.update */
-static void learn_shares(Pool *s, const double *answers, double r, double w) {
-    int n = s->n_awake, size = padded(n);
-    double mixed = 0.0, nearest = INFINITY;
-    for (int i = 0; i < s->n; i++) mixed += s->shares[i] * answers[i];
-    for (int i = 0; i < n; i++) {
-        s->errors[i] = fabs(answers[i] - r);
-        nearest = dmin(s->errors[i], nearest);
-    }
-    double error = fabs(mixed - r), scale = s->scale.value;
-    if (scale > 0.0) {
-        s->n_far = nearest > LARGEST_LOSS * scale ? s->n_far + 1 : 0;
-        if (s->n_far > PATIENCE) scale = median(s->errors, n, s->sorted);
-        double rate = running_rate(++s->n_losses, FORGETTING_RATE), total = 0.0;
-        double times = dmin(w, LARGEST_WEIGHT);
-        for (int i = 0; i < n; i++) {
-            double loss = dmin(s->errors[i], LARGEST_LOSS * scale) / scale;
-            s->mean_losses[i] += rate * (loss - s->mean_losses[i]);
-            s->losses[i] = -s->eta * dmin(loss * times, LARGEST_LOSS);
-        }
-        for (int i = 0; i < size; i += WIDTH)
-            store(s->losses + i, load(s->shares + i) * vexp(load(s->losses + i)));
-        for (int i = 0; i < n; i++) total += s->losses[i];
-        total = (1.0 - SHARE) / total;
-        for (int i = 0; i < n; i++) s->shares[i] = s->losses[i] * total + SHARE / n;
-    }
-    robust_mean_update(&s->scale, error);
-}
-
 /* the error joins, as it looked when the prediction was made; see Regression._measure */
 static void measure(Walk *s, const double *evidence, double y) {
     double unit = evidence[s->unit];
@@ -188,7 +152,7 @@ static void train(Walk *s, const double *evidence, double y, double r, double w)
     }
     if (!(w > 0.0)) return;
     if (pool->mixes)
-        learn_shares(pool, evidence + s->answers, r, w);
+        learn_shares(pool, evidence + s->answers, mixture(pool, evidence + s->answers), r, w);
     else
         noise_update(&pool->noise, r - evidence[s->prediction]);
     measure(s, evidence, y);
@@ -225,6 +189,7 @@ static void follow(Walk *s) {
 
 static void commit(Walk *s) {
     moments_update(&s->moments, s->raw, s->complete, s->delta, s->present);
+    if (s->several.has_retrieval) several_commit(&s->several);
     follow(s);
 }
 
@@ -252,6 +217,43 @@ static void learn_class(Walk *s, int y, double w) {
     commit(s);
 }
 
+static void train_several(Walk *s, const double *evidence, const double *y, double w) {
+    several_train(&s->several, evidence, y, w);
+}
+
+static void join_several(Walk *s, const double *y) { several_join(&s->several, y); }
+
+static void learn_several(Walk *s, const double *y, double w) {
+    several_train(&s->several, s->evidence, y, w);
+    commit(s);
+    several_join(&s->several, y);
+}
+
+static void look_ahead(Walk *s, Ahead *ahead) {
+    size_t size = s->n_inputs * sizeof(double);
+    double *recursive = ahead->experts + ahead->n_steps;
+    ahead_limits(ahead, &s->target);
+    for (int h = 0; h < ahead->n_steps; h++) {
+        memcpy(s->raw + s->n_reads, ahead->rows + h * s->n_inputs, size);
+        s->complete = ahead->complete[h];
+        propose(s);
+        finish(s);
+        if (h == 0 && ahead->looks_back)
+            ahead_changes(ahead, &s->retrieval, recursive + ahead->n_steps);
+        /* the range of the branch grows with its predictions: its own guard does not bound it */
+        double y = value(s, s->evidence[s->prediction]);
+        recursive[h] = dmin(dmax(y, ahead->low[h]), ahead->high[h]);
+        join(s, recursive[h]);
+        follow(s);
+    }
+    ahead_experts(ahead);
+}
+
+static void score_ahead(Ahead *ahead, ErrorsAhead *known, const double *truth,
+                        const double *expected, double scale) {
+    ahead_score(ahead, known, truth, expected, scale);
+}
+
 static double rls_says(const RLS *s) { return rls_predict(s); }
 
 static void rls_learns(RLS *s, double y, double w) { rls_update(s, y, w); }
@@ -268,6 +270,7 @@ static void reopen(Walk *s) {
     }
 }
 
-const Kernels RA_TABLE = {propose, finish, value,  spread, residual,    train,    commit,
-                          follow,  join,   learn,  reopen, train_class, learn_class,
-                          rls_says, rls_learns, scan_double, scan_float};
+const Kernels RA_TABLE = {propose, finish, value, spread, residual, train, commit, follow, join, learn,
+                          reopen, train_class, learn_class, train_several, join_several,
+                          learn_several, look_ahead, score_ahead, rls_says, rls_learns, scan_double,
+                          scan_float};

@@ -14,6 +14,8 @@
 #define SETTLED 1000
 #define FARTHEST 30.0
 #define TINY 1e-140
+#define INPUT_LIMIT 3.0
+#define READ_LIMIT 5.0
 
 RA_INLINE double running_rate(int64_t n, double floor) { return dmax(1.0 / (double)n, floor); }
 RA_INLINE double deviation(double variance) {

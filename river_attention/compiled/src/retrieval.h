@@ -26,10 +26,13 @@ static const double METRICS[N_METRICS] = {0.3, 10.0};
 
 typedef struct {
     int window, n, end, width, n_inputs, stride /* of columns: 2 window, padded */;
+    int m, row;                 /* targets, and the stride of their rows of distances */
     int64_t n_appended, seen_at, next_seen_at;
     int next_n;
-    double *x /* [n_inputs][stride] */, *norm, *delta, *residual; /* [stride] */
-    double *distance, *next;    /* [window]: for stored steps, those of the newest last */
+    double *x /* [n_inputs][stride] */, *norm /* [stride] */;
+    double *delta, *residual;   /* [m][stride] */
+    double *known;              /* of several: whether a label was there [m][stride], else NULL */
+    double *distance, *next;    /* [m][window]: for stored steps, those of the newest last */
     double *scores[N_METRICS];  /* of the last proposal [window]; and what makes exponents of them */
     double lowest[N_METRICS], cold[N_METRICS];
     double *terms;              /* 1 / (1 - 0.9^k) [window + SETTLED_STEPS] */
@@ -37,10 +40,9 @@ typedef struct {
     double *ballots;            /* of classes: scratch [BANKS][classes][BANKS] */
 } Retrieval;
 
-/* D of the step seen last, moved on by what was stored since; n entries */
-static const double *moved_distance(Retrieval *s, double *scratch) {
+/* a row of D of the step seen last, moved on by what was stored since; n entries */
+static const double *moved_row(const Retrieval *s, const double *distance, double *scratch) {
     int64_t window = s->window, shift = s->n_appended - s->seen_at - 1;
-    const double *distance = s->distance;
     if (shift != 0) {
         memset(scratch, 0, window * sizeof(double));
         if (shift > 0 && shift < window)
@@ -93,7 +95,7 @@ RA_INLINE Look retrieval_look(Retrieval *s, const double *situation) {
     double x_length = 0.0;
     for (int j = 0; j < s->n_inputs; j++) x_length += situation[1 + j] * situation[1 + j];
     Look look = {s->norm + start, s->delta + start, s->residual + start,
-                 moved_distance(s, s->scores[0]), first < SETTLED_STEPS ? s->terms + first + 1 : NULL,
+                 moved_row(s, s->distance, s->scores[0]), first < SETTLED_STEPS ? s->terms + first + 1 : NULL,
                  s->x + start, s->next + s->window - n, situation[0], x_length, situation + 1};
     for (int m = 0; m < N_METRICS; m++) totals[m] = all(0.0), lowest[m] = all(INFINITY);
     ivec rest = up_to(n - whole), whole_mask = up_to(WIDTH);
@@ -202,39 +204,48 @@ RA_INLINE void retrieval_vote(Retrieval *s, const double *situation, const doubl
 
 RA_INLINE void retrieval_commit(Retrieval *s) {
     double *old = s->distance;
-    memset(s->next, 0, (s->window - s->next_n) * sizeof(double));
+    for (int t = 0; t < s->m; t++)
+        memset(s->next + t * s->row, 0, (s->window - s->next_n) * sizeof(double));
     s->distance = s->next;
     s->next = old;
     s->seen_at = s->next_seen_at;
 }
 
-/* store a situation with its label */
-static void retrieval_learn(Retrieval *s, const double *situation, int n_inputs, double label) {
+/* keep the last of n rows of numbers, from the beginning of each on */
+static void keep_rows(double *rows, int n, size_t stride, int from, int keep) {
+    for (int i = 0; i < n; i++)
+        memmove(rows + i * stride, rows + i * stride + from, keep * sizeof(double));
+}
+
+/* the input of one more step; labels come beside it */
+static void retrieval_append(Retrieval *s, const double *inputs, int n_inputs) {
     if (s->end == 2 * s->window) {
         int keep = s->n < s->window - 1 ? s->n : s->window - 1, from = s->end - keep;
-        size_t size = keep * sizeof(double);
-        memmove(s->norm, s->norm + from, size);
-        memmove(s->delta, s->delta + from, size);
-        memmove(s->residual, s->residual + from, size);
-        for (int j = 0; j < s->n_inputs; j++) {
-            double *column = s->x + (size_t)j * s->stride;
-            memmove(column, column + from, size);
-        }
+        keep_rows(s->norm, 1, s->stride, from, keep);
+        keep_rows(s->delta, s->m, s->stride, from, keep);
+        keep_rows(s->residual, s->m, s->stride, from, keep);
+        if (s->known) keep_rows(s->known, s->m, s->stride, from, keep);
+        keep_rows(s->x, s->n_inputs, s->stride, from, keep);
         s->n = s->end = keep;
     }
     double length = 0.0;
     for (int j = 0; j < s->n_inputs; j++) {
-        double x = j < n_inputs ? situation[1 + j] : 0.0;
+        double x = j < n_inputs ? inputs[j] : 0.0;
         s->x[(size_t)j * s->stride + s->end] = x;
         length += x * x;
     }
     s->norm[s->end] = length;
-    s->delta[s->end] = situation[0];
-    s->residual[s->end] = label;
     if (n_inputs > s->width) s->width = n_inputs;
     s->end++;
     if (s->n < s->window) s->n++;
     s->n_appended++;
+}
+
+/* store a situation with its label */
+static void retrieval_learn(Retrieval *s, const double *situation, int n_inputs, double label) {
+    retrieval_append(s, situation + 1, n_inputs);
+    s->delta[s->end - 1] = situation[0];
+    s->residual[s->end - 1] = label;
 }
 
 #endif

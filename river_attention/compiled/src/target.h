@@ -44,8 +44,8 @@ RA_INLINE double target_ignorance(const Target *t) {
     return wide * wide;
 }
 
-RA_INLINE void target_derive(Target *t) {
-    t->spread = deviation(t->variance);
+/* what follows from mean, spread and the past: scale, anchor, lags */
+RA_INLINE void target_place(Target *t) {
     t->scale = dmin(t->spread, STEPS_PER_SCALE * t->step_size.value);
     if (t->scale <= TINY) t->scale = 0.0;
     int known = t->last == t->last;
@@ -58,6 +58,18 @@ RA_INLINE void target_derive(Target *t) {
             t->lags[i] = clip((t->raw_lags[i] - t->mean) / t->spread, LAG_LIMIT);
     else
         for (int i = 0; i < t->n_lags; i++) t->lags[i] = 0.0;
+}
+
+RA_INLINE void target_derive(Target *t) {
+    t->spread = deviation(t->variance);
+    target_place(t);
+}
+
+/* y joins the past values, of which there are some */
+RA_INLINE void target_shift(Target *t, double y) {
+    if (!t->n_lags) return;
+    memmove(t->raw_lags + 1, t->raw_lags, (t->n_lags - 1) * sizeof(double));
+    t->raw_lags[0] = y;
 }
 
 static void target_measure_difference(Target *t, double difference) {
@@ -81,10 +93,7 @@ static void target_update(Target *t, double y) {
         if (t->for_retrieval) target_measure_difference(t, y - t->last);
         double step = fabs(y - t->last);
         if (t->step_size.n || step != 0.0) robust_mean_update(&t->step_size, step);
-        if (t->n_lags) {
-            memmove(t->raw_lags + 1, t->raw_lags, (t->n_lags - 1) * sizeof(double));
-            t->raw_lags[0] = y;
-        }
+        target_shift(t, y);
     }
     t->last = y;
     t->low = dmin(t->low, y);

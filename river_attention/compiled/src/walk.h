@@ -1,41 +1,20 @@
-/* The walk of a step: the twin of core/features.py, core/regression.py and core/classification.py,
- * with the pool of experts of readout/regression.py. What a step is made of stands in one evidence,
+/* The walk of a step: the twin of core/features.py, core/regression.py, core/classification.py and
+ * core/several.py. What a step is made of stands in one evidence,
  * laid out as core/step.py says. */
 #ifndef RA_WALK_H
 #define RA_WALK_H
 
+#include "ahead.h"
 #include "bank.h"
 #include "classes.h"
 #include "errors.h"
 #include "heads.h"
+#include "pool.h"
 #include "retrieval.h"
-#include "rls.h"
+#include "several.h"
 #include "target.h"
 #include "tokens.h"
 #include "trees.h"
-
-#define INPUT_LIMIT 3.0
-#define READ_LIMIT 5.0
-#define LARGEST_LOSS 10.0
-#define LARGEST_WEIGHT 1e6
-#define PATIENCE 3
-#define SHARE 0.005
-
-typedef struct {
-    int start, length; /* the part of the evidence */
-    RLS *rls;          /* NULL: the part is the answer */
-} Expert;
-
-typedef struct {
-    int n, mixes;
-    int n_told, n_awake; /* experts that parts of the evidence tell, and those with a share */
-    double eta;
-    Expert *experts;
-    double *shares, *mean_losses, *errors, *losses, *sorted; /* [n], padded */
-    int64_t n_losses, n_far;
-    NoiseVariance noise;
-    RobustMean scale;
-} Pool;
 
 typedef struct {
     int n_inputs, n_lags, n_long, n_reads, n_token;
@@ -57,6 +36,7 @@ typedef struct {
     Pool pool;
     ClassPool classes;
     Boosted boosted;
+    Several several;
     double *evidence, *raw /* reads, then values */, *token, *delta, *present;
     int complete;
 } Walk;
@@ -75,6 +55,13 @@ typedef struct {
     void (*reopen)(Walk *);
     void (*train_class)(Walk *, const double *evidence, int y, double w);
     void (*learn_class)(Walk *, int y, double w); /* train, commit */
+    /* of several targets: a label for each, NaN where it is missing */
+    void (*train_several)(Walk *, const double *evidence, const double *y, double w);
+    void (*join_several)(Walk *, const double *y);
+    void (*learn_several)(Walk *, const double *y, double w); /* train, commit, join */
+    void (*look_ahead)(Walk *, Ahead *); /* on a branch: to where it ends */
+    void (*score_ahead)(Ahead *, ErrorsAhead *, const double *truth, const double *expected,
+                        double scale);
     double (*rls_says)(const RLS *);
     void (*rls_learns)(RLS *, double y, double w);
     void (*scan_double)(const Tokens *, void *state, void *out, void *scratch /* [2 d_value + 2] */);

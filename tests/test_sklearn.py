@@ -200,3 +200,31 @@ def test_the_wrapper_of_river_works_with_our_estimators():
     classes = compat.convert_river_to_sklearn(StreamingAttentionClassifier())
     classes.fit(X, (y > 5.0).astype(int))
     assert set(classes.predict(X).tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize("ours", [AttentionRegressor, AttentionClassifier])
+@pytest.mark.parametrize("wrong", [{"n_lags": -1}, {}])
+def test_a_fit_that_fails_leaves_what_was_fitted(ours, wrong, fingerprint):
+    X, y = stream(60)
+    model = ours().fit(X, y if ours is AttentionRegressor else labels(X)).set_params(**wrong)
+    before = fingerprint(model)
+    with pytest.raises(ValueError, match="n_lags=-1" if wrong else "NaN"):
+        model.fit(X[:2, :1], [0.0, 1.0] if wrong else [0.0, np.nan])
+    assert fingerprint(model) == before
+
+
+def test_classes_that_were_told_are_forgotten_with_a_fit():
+    X, _ = stream(60)
+    model = AttentionClassifier().partial_fit(X, ["a"] * 60, classes=["a", "b"])
+    model.fit(X, ["c"] * 60).partial_fit(X, ["d"] * 60)
+    assert model.classes_.tolist() == ["c", "d"]
+
+
+def test_predictions_are_the_same_by_block_and_row_by_row(numpy_only):
+    X, y = stream(200)
+    by_rows = AttentionRegressor().fit(X[:150], y[:150]).predict(X[150:])
+    model = StreamingAttentionRegressor()
+    model.learn_many(X[:150], y[:150])
+    for x, found in zip(X[150:].tolist(), by_rows, strict=True):
+        assert found == model.predict_one(dict(enumerate(x)))
+        model.advance_one(dict(enumerate(x)))

@@ -34,7 +34,7 @@ def test_a_grid_of_river_expands_to_models_with_those_parameters():
             models, metric=metrics.MAE(), budget=800, eta=2
         ),
         lambda models: model_selection.BanditRegressor(
-            models, metric=metrics.MAE(), policy=bandit.EpsilonGreedy(0.3, seed=1)
+            models, metric=metrics.R2(), policy=bandit.EpsilonGreedy(0.3, seed=1)
         ),
     ],
     ids=["greedy", "halving", "bandit"],

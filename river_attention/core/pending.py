@@ -67,6 +67,10 @@ class PendingSteps(Stateful):
     def __len__(self) -> int:
         return len(self._steps)
 
+    def waiting(self) -> list[Any]:
+        """The steps that wait, the oldest first."""
+        return [step for _, step in self._steps.values()]
+
     def add(self, key: Hashable, step: Any) -> None:
         """Let a step wait under a key."""
         self._by_key.setdefault(key, deque()).append(self._next)

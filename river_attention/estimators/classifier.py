@@ -178,7 +178,8 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         self.drift_detector = drift_detector
         self.seed = seed
         factors = check_factors(forgetting_factor)
-        memories = self._memories(resolve_seed(seed), ClassRetrieval)
+        drawn = resolve_seed(seed)
+        memories = self._memories(drawn, ClassRetrieval)
         features = MemoryFeatures(
             memories,
             n_long=long_lags,
@@ -189,11 +190,16 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             categorical=categorical,
         )
         self._check_size(features, max(N_SLOTS * n_lags, long_lags))
-        rows = class_experts(features.n_reads, factors, self.delta, long_lags)
-        n_votes = len(READS) if window else 0
+        self._begin(self._build_task(features, factors, drawn))
+
+    def _build_task(
+        self, features: MemoryFeatures, factors: tuple[float, ...], seed: int
+    ) -> Classification:
+        rows = class_experts(features.n_reads, factors, self.delta, self.long_lags)
+        n_votes = len(READS) if self.window else 0
         readout = ClassMixture(rows, n_votes, factors[0], self.delta)
-        detector = build_detector(drift_detector, binary=True)
-        self._begin(Classification(features, readout, n_lags, long_lags, detector))
+        detector = build_detector(self.drift_detector, binary=True)
+        return Classification(features, readout, self.n_lags, self.long_lags, detector)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

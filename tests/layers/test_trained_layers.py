@@ -248,8 +248,7 @@ def test_steps_are_exact_far_along_a_stream(name, X):
     state = layer.init_state()
     state.n_appended = 10**7
     reads, _ = steps(layer, X, state)
-    # an angle of 1e7 is rounded at 1e-9
-    np.testing.assert_allclose(reads, expected, atol=2e-8)
+    np.testing.assert_allclose(reads, expected, atol=1e-12)
 
 
 @settings(max_examples=25, deadline=None)

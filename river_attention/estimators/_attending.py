@@ -20,8 +20,8 @@ from ..core.trained import (
     TrainedRegression,
     check_optimizer,
 )
-from ..layers import Memory, Retrieval
-from ..layers.sequence import SequenceMemory, build_core, last_attention
+from ..layers import Memory, PagePool, Retrieval, RingKVCache
+from ..layers.sequence import SequenceMemory, build_core, fields_of, last_attention, pooled
 from ..state import Writer
 from ._stream import LabelledStream, Stream, build_detector
 from .classifier import StreamingAttentionClassifier
@@ -53,6 +53,34 @@ class _Attending(Stream):
 
     def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
         return {"attention": SequenceMemory(self._kind, seed, **self._options())}
+
+    def _caches(self) -> list[Any]:
+        """The states of the layers, wherever they are."""
+        features = self.features_
+        if "attention" in features.states:
+            states: list[Any] = features.states["attention"]
+            return states
+        carry: list[Any] = self._whole().readout.carry
+        return carry
+
+    def make_pool(self, rows: int, page_size: int = 16) -> PagePool:
+        """A pool of pages for models like this one, ``rows`` in all.
+
+        When it is full the sequence that was used least recently loses its pages. A model with
+        several layers of attention holds a sequence for each.
+        """
+        check_int("rows", rows, page_size)
+        cache = next(own for own in self._caches() if isinstance(own, RingKVCache))
+        return PagePool(rows // page_size, page_size, fields_of(cache), on_full="evict")
+
+    def use_pool(self, pool: PagePool) -> None:
+        """Keep the context in pages of a pool from now on, together with other models."""
+        states = pooled(self._caches(), pool)
+        self._memo = None
+        if "attention" in self.features_.states:
+            self.features_.states["attention"] = states
+        else:
+            self._whole().readout.carry = states
 
     @property
     def attention_weights_(self) -> Array | None:

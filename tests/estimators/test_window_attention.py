@@ -15,6 +15,7 @@ from river_attention import (
     SlidingWindowAttentionClassifier,
     SlidingWindowAttentionRegressor,
     StateError,
+    from_bytes,
 )
 
 SMALL = {"window_size": 4, "n_heads": 2, "head_dim": 4}
@@ -282,6 +283,19 @@ def test_trained_models_go_on_from_plain_data_to_the_bit(kind, optimizer, advanc
     assert go_on(twin, rows[25:], list(waiting)) == goal
     assert go_on(copied, rows[25:], list(waiting)) == goal
     assert len(set(goal)) > 1
+
+
+@pytest.mark.parametrize(
+    "optimizer", [None, optim.Adam(0.01), optim.SGD(optim.schedulers.InverseScaling(0.01))], ids=str
+)
+def test_files_hold_trained_models(optimizer):
+    model = classifier(optimizer=optimizer)
+    for x, y in classes(20):
+        model.learn_one(x, y)
+    again = from_bytes(model.to_bytes())
+    for each in (model, again):
+        each.learn_one(x, "high")
+    assert again.predict_proba_one(x) == model.predict_proba_one(x)
 
 
 def test_a_bad_state_of_a_trained_model_changes_nothing():

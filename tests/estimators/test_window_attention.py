@@ -79,8 +79,10 @@ def test_exact_gradients_need_no_more_steps_than_the_window():
 
 @pytest.mark.parametrize("cls", REGRESSORS)
 def test_trained_models_pass_the_checks_of_river(cls):
-    for check in checks.yield_checks(sgd(cls, **SMALL)):
-        check(sgd(cls, **SMALL))
+    # what a gradient goes through is the business of other tests
+    small = {"window_size": 2, "n_heads": 1, "head_dim": 2, "bptt": 1}
+    for check in checks.yield_checks(sgd(cls, **small)):
+        check(sgd(cls, **small))
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)
@@ -252,7 +254,7 @@ def test_a_trained_classifier_descends_log_loss():
 
 
 def test_a_trained_classifier_passes_the_checks_of_river():
-    small = {"window_size": 2, "n_heads": 1}
+    small = {"window_size": 2, "n_heads": 1, "head_dim": 2, "bptt": 1}
     for check in checks.yield_checks(classifier(**small)):
         check(classifier(**small))
 
@@ -363,16 +365,16 @@ def test_columns_that_changed_hands_while_a_step_waited_are_not_trained():
 
 
 def test_late_labels_teach_as_well():
-    model = sgd(window_size=4, optimizer=optim.Adam(0.01), advance_on="predict")
+    model = sgd(**SMALL, optimizer=optim.Adam(0.02), advance_on="predict")
     errors, labels, waiting = [], [], []
-    for t, (x, y) in enumerate(stream(2000, lags=(2, 1))):
+    for t, (x, y) in enumerate(stream(1200, lags=(2, 1))):
         errors.append((model.predict_one(x, key=t) - y) ** 2)
         labels.append(y)
         waiting.append((x, y, t))
         if len(waiting) > 4:
             x, y, key = waiting.pop(0)
             model.learn_one(x, y, key=key)
-    assert np.mean(errors[1500:]) / np.var(labels) < 0.1
+    assert np.mean(errors[900:]) / np.var(labels) < 0.1
 
 
 def test_resetting_forgets_the_window_and_keeps_the_weights():

@@ -79,10 +79,8 @@ def test_exact_gradients_need_no_more_steps_than_the_window():
 
 @pytest.mark.parametrize("cls", REGRESSORS)
 def test_trained_models_pass_the_checks_of_river(cls):
-    # what a gradient goes through is the business of other tests
-    small = {"window_size": 2, "n_heads": 1, "head_dim": 2, "bptt": 1}
-    for check in checks.yield_checks(sgd(cls, **small)):
-        check(sgd(cls, **small))
+    for check in checks.yield_checks(sgd(cls, **SMALL)):
+        check(sgd(cls, **SMALL))
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)
@@ -254,9 +252,8 @@ def test_a_trained_classifier_descends_log_loss():
 
 
 def test_a_trained_classifier_passes_the_checks_of_river():
-    small = {"window_size": 2, "n_heads": 1, "head_dim": 2, "bptt": 1}
-    for check in checks.yield_checks(classifier(**small)):
-        check(classifier(**small))
+    for check in checks.yield_checks(classifier()):
+        check(classifier())
 
 
 @pytest.mark.parametrize("optimizer", SUPPORTED, ids=lambda o: type(o).__name__)

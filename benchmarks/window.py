@@ -79,12 +79,14 @@ def steps(n: int = 1000, rounds: int = 3) -> None:
             )
 
 
-def by_quarter(model: Any, n: int, interaction: bool = False) -> Any:
+def by_quarter(
+    model: Any, n: int, interaction: bool = False, lags: tuple[int, int] = (5, 2), seed: int = 0
+) -> Any:
     """Error on the lag task by quarter, in units of the variance."""
-    X = np.random.default_rng(0).normal(size=(n, 2))
+    X = np.random.default_rng(seed).normal(size=(n, 2))
     y = np.zeros(n)
-    y[5:] += X[:-5, 0]
-    y[2:] += 0.5 * X[:-2, 1]
+    y[lags[0] :] += X[: -lags[0], 0]
+    y[lags[1] :] += 0.5 * X[: -lags[1], 1]
     if interaction:
         y[5:] += 0.5 * X[:-5, 0] * X[3:-2, 1]
     errors = np.zeros(n)
@@ -118,6 +120,29 @@ def learning(n: int = 20_000) -> None:
         )
         errors = by_quarter(model, 4000, interaction=True)
         print(f"rls, with an interaction  {name:20}", errors.round(4), flush=True)
+
+
+def head(n: int = 12_000) -> None:
+    """Whether a trained head had better begin at 0 or drawn: the lag task, three seeds and lags.
+
+    All seeds, and two of the three pairs of lags, are others than those of ``learning``.
+    """
+    plain: dict[str, Any] = {"n_lags": 0, "long_lags": 0, "prior": "mean", "window_size": 16}
+    for position in ("relative", "rope"):
+        for begins in ("zero", "drawn"):
+            runs = []
+            for seed, lags in enumerate([(5, 2), (9, 1), (3, 12)]):
+                model = SlidingWindowAttentionRegressor(
+                    readout="sgd", position=position, seed=seed, **plain
+                )
+                if begins == "drawn":
+                    row = model.task_.readout.rows[0]
+                    row[:-1] = np.random.default_rng(seed).normal(size=len(row) - 1)
+                    row[:-1] /= np.sqrt(len(row) - 1)
+                runs.append(by_quarter(model, n, lags=lags, seed=100 + seed))
+                print(f"{position:9} {begins:6} {lags!s:8}", runs[-1].round(4), flush=True)
+            mean = np.exp(np.log(runs).mean(axis=0))
+            print(f"{position:9} {begins:6} geometric mean", mean.round(4), flush=True)
 
 
 ESTIMATORS: dict[str, Callable[[], Any]] = {
@@ -182,10 +207,10 @@ def streams(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("steps", "learning", "streams", "others"))
+    parser.add_argument("what", choices=("steps", "learning", "head", "streams", "others"))
     parser.add_argument("--data", type=Path, help="folder of streams, *.npz")
     parser.add_argument("--rows", type=int, help="rows of every stream; all by default")
-    parser.add_argument("--n", type=int, help="steps, of the first two; their own by default")
+    parser.add_argument("--n", type=int, help="steps, of the first three; their own by default")
     given = parser.parse_args(arguments)
     if given.what in ("streams", "others"):
         if given.data is None:
@@ -195,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tables = [("linear", TRANSFORMERS), ("classes", CLASSIFIERS)]
         streams(given.data, given.rows, tables)
     else:
-        run = steps if given.what == "steps" else learning
+        run = {"steps": steps, "learning": learning, "head": head}[given.what]
         run(given.n) if given.n else run()
 
 

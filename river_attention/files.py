@@ -19,6 +19,7 @@ nothing a file says makes loading it allocate more than a small multiple of its 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
+from river import optim
 
 from .config import to_plain
 from .modes import CLASSES, Mode
@@ -228,11 +230,27 @@ def _fits_float32(value: np.ndarray) -> bool:
 def _config_value(name: str, value: Any) -> Any:
     """A constructor argument, if it can be built again where the file is read."""
     for item in _objects(value):
-        if item not in CLASSES:
+        if not _may_be_built(item):
             raise StateError(
                 f"{name}={value!r:.200}: {item} is no class of this library; a file cannot hold it"
             )
     return to_plain(value)
+
+
+def _may_be_built(name: Any) -> bool:
+    """Whether a file may name a class: a mode, an optimizer of river, a schedule of one."""
+    return name in CLASSES or name in _optimizers()
+
+
+@functools.cache
+def _optimizers() -> frozenset[str]:
+    kinds = [*vars(optim).values(), *vars(optim.schedulers).values()]
+    bases = (optim.base.Optimizer, optim.base.Scheduler)
+    return frozenset(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, bases)
+    )
 
 
 def _objects(value: Any) -> list[Any]:
@@ -283,7 +301,7 @@ def _unpack(data: bytes) -> tuple[str, dict[str, Any], State]:
         state, kinds = dict(content["state"]), content["arrays"]
         if not inflate.eof or state.keys() & kinds.keys() or not isinstance(name, str):
             raise ValueError
-        if any(item not in CLASSES for item in _objects(config)):
+        if not all(map(_may_be_built, _objects(config))):
             raise ValueError
         position, room = 0, _MOST_DEFLATED
         for entry, (kind, *shape) in kinds.items():

@@ -42,11 +42,19 @@ def installed_metadata() -> metadata.PackageMetadata:
         pytest.skip("runs on the source tree, which carries no metadata")
 
 
-def test_runtime_dependencies_are_these_six():
+def test_runtime_dependencies_are_these_seven():
     installed_metadata()
     requirements = metadata.requires("river-attention") or []
     runtime = {requirement_name(r) for r in requirements if "extra ==" not in r}
-    assert runtime == {"numpy", "scipy", "river", "scikit-learn", "narwhals", "joblib"}
+    assert runtime == {
+        "numpy",
+        "scipy",
+        "river",
+        "scikit-learn",
+        "narwhals",
+        "joblib",
+        "threadpoolctl",
+    }
 
 
 def test_metadata_names_licence_and_python():

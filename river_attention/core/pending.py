@@ -70,6 +70,10 @@ class PendingSteps(Stateful):
     def __contains__(self, key: Hashable) -> bool:
         return key in self._by_key
 
+    def waiting(self) -> list[Any]:
+        """The steps that wait, the oldest first."""
+        return [step for _, step in self._steps.values()]
+
     def add(self, key: Hashable, step: Any) -> None:
         """Let a step wait under a key."""
         self._by_key.setdefault(key, deque()).append(self._next)

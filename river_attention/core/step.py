@@ -130,11 +130,13 @@ class Evidence:
     the task by their names, and ``answers``.
 
     ``n_evicted`` is how often a column of the input had been given to another name by then.
+    ``before`` is what a readout that learns the memory has to go back through, if labels are late.
     """
 
     buffer: Array
     layout: Layout
     n_evicted: int = 0
+    before: Any = None
 
     def __getitem__(self, part: str) -> Any:
         """A part, a view or a single number."""

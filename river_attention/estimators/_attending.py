@@ -11,12 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_int, check_number
-from ..core import MemoryFeatures, Regression, Target
-from ..core.trained import TrainedReadout, TrainedRegression, check_optimizer
-from ..layers import Memory, Retrieval
-from ..layers.sequence import SequenceMemory, build_core, last_attention
-from ._stream import Stream, build_detector
+from .._validation import check_choice, check_int, check_number
+from ..core import Classification, MemoryFeatures, Regression, Target
+from ..core.trained import (
+    TrainedClasses,
+    TrainedClassification,
+    TrainedReadout,
+    TrainedRegression,
+    check_optimizer,
+)
+from ..layers import Memory, PagePool, Retrieval, RingKVCache
+from ..layers.sequence import SequenceMemory, build_core, fields_of, last_attention, pooled
+from ..state import Writer
+from ._stream import LabelledStream, Stream, build_detector
 from .classifier import StreamingAttentionClassifier
 from .regressor import StreamingAttentionRegressor
 from .transformer import AttentionTransformer
@@ -46,6 +53,34 @@ class _Attending(Stream):
 
     def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
         return {"attention": SequenceMemory(self._kind, seed, **self._options())}
+
+    def _caches(self) -> list[Any]:
+        """The states of the layers, wherever they are."""
+        features = self.features_
+        if "attention" in features.states:
+            states: list[Any] = features.states["attention"]
+            return states
+        carry: list[Any] = self._whole().readout.carry
+        return carry
+
+    def make_pool(self, rows: int, page_size: int = 16) -> PagePool:
+        """A pool of pages for models like this one, ``rows`` in all.
+
+        When it is full the sequence that was used least recently loses its pages. A model with
+        several layers of attention holds a sequence for each.
+        """
+        check_int("rows", rows, page_size)
+        cache = next(own for own in self._caches() if isinstance(own, RingKVCache))
+        return PagePool(rows // page_size, page_size, fields_of(cache), on_full="evict")
+
+    def use_pool(self, pool: PagePool) -> None:
+        """Keep the context in pages of a pool from now on, together with other models."""
+        states = pooled(self._caches(), pool)
+        self._memo = None
+        if "attention" in self.features_.states:
+            self.features_.states["attention"] = states
+        else:
+            self._whole().readout.carry = states
 
     @property
     def attention_weights_(self) -> Array | None:
@@ -82,12 +117,15 @@ class _Attending(Stream):
         return "\n".join(lines)
 
 
-class Regressor(_Attending, StreamingAttentionRegressor):
-    """Part of regressors: the weights of attention are drawn, or learned with ``readout="sgd"``."""
+class _Trainable(_Attending, LabelledStream):
+    """Part of estimators whose weights of attention may be learned, with ``readout="sgd"``.
 
-    _readouts = ("mixture", "rls", "sgd")
+    The arguments that this takes are those of ``TrainedReadout``; all others are passed on.
+    """
 
     window_size: int
+    readout: str
+    seed: int | None
 
     def __init__(
         self, *, optimizer: Any, bptt: int | None, clip_gradient: float, l2: float, **options: Any
@@ -97,22 +135,49 @@ class Regressor(_Attending, StreamingAttentionRegressor):
         self.clip_gradient = check_number("clip_gradient", clip_gradient, above=0.0)
         self.l2 = check_number("l2", l2, at_least=0.0)
         check_optimizer(optimizer)
-        if options["readout"] == "sgd" and options["advance_on"] == "predict":
-            raise ValueError("advance_on='predict': readout='sgd' trains on the step just seen")
-        super().__init__(mode=None, memory=0, window=0, **options)
+        everything: dict[str, Any] = {"mode": None, "memory": 0, "window": 0} | options
+        super().__init__(**everything)
 
     def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
         # made even if it is the readout that attends, so that its options are checked
         memories = super()._memories(seed, retrieval)
         return {} if self.readout == "sgd" else memories
 
-    def _build_task(self, features: MemoryFeatures, target: Target, seed: int) -> Regression:
-        if self.readout != "sgd":
-            return super()._build_task(features, target, seed)
+    def _begin(self, task: Any) -> None:
+        if self.readout == "sgd":
+            task.late = self.advance_on == "predict"
+        super()._begin(task)
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        super().transfer(io)
+        if self.readout == "sgd":
+            readout = self.task_.readout
+            for i, evidence in enumerate(self._pending.waiting()):
+                before = evidence.before or readout.before()
+                below = io.below(f"pending.{i}")
+                evidence.before = readout.transfer_before(below, before)
+
+    def _trained(self, kind: type[TrainedReadout], seed: int) -> Any:
+        """A readout that learns the layers."""
         core = build_core(self._kind, seed, **self._options(), locked=False)
         bptt = self.window_size if self.bptt is None else self.bptt
         optimizer = check_optimizer(self.optimizer)
-        readout: Any = TrainedReadout(core, bptt, optimizer, self.clip_gradient, self.l2, seed)
+        return kind(core, bptt, optimizer, self.clip_gradient, self.l2, seed)
+
+
+class Regressor(_Trainable, StreamingAttentionRegressor):
+    """Part of regressors: the weights of attention are drawn, or learned with ``readout="sgd"``."""
+
+    _readouts = ("mixture", "rls", "sgd")
+
+    def __init__(self, *, readout: str, **options: Any) -> None:
+        self.readout = readout
+        super().__init__(readout=readout, **options)
+
+    def _build_task(self, features: MemoryFeatures, target: Target, seed: int) -> Regression:
+        if self.readout != "sgd":
+            return super()._build_task(features, target, seed)
+        readout = self._trained(TrainedReadout, seed)
         return TrainedRegression(features, target, readout, build_detector(self.drift_detector))
 
     def debug_one(self, x: dict[Any, Any]) -> str:
@@ -120,11 +185,21 @@ class Regressor(_Attending, StreamingAttentionRegressor):
         return super().debug_one(x) + "\n" + self._looked(x)
 
 
-class Classifier(_Attending, StreamingAttentionClassifier):
-    """Part of classifiers."""
+class Classifier(_Trainable, StreamingAttentionClassifier):
+    """Part of classifiers: the weights of attention are drawn, or learned with "sgd"."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(mode=None, memory=0, window=0, **options)
+    def __init__(self, *, readout: str, **options: Any) -> None:
+        self.readout = check_choice("readout", readout, ("mixture", "sgd"))
+        super().__init__(**options)
+
+    def _build_task(
+        self, features: MemoryFeatures, factors: tuple[float, ...], seed: int
+    ) -> Classification:
+        if self.readout != "sgd":
+            return super()._build_task(features, factors, seed)
+        readout = self._trained(TrainedClasses, seed)
+        detector = build_detector(self.drift_detector, binary=True)
+        return TrainedClassification(features, readout, self.n_lags, self.long_lags, detector)
 
     def debug_one(self, x: dict[Any, Any]) -> str:
         """How the prediction for x comes about, and what the heads look at, as text."""

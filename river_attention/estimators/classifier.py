@@ -206,16 +206,21 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
             n_history=N_LABELS if trees else 0,
         )
         self._check_size(features, max(N_SLOTS * n_lags, long_lags))
-        rows = class_experts(features.n_reads, factors, self.delta, long_lags)
-        n_votes = len(READS) if window else 0
+        self._begin(self._build_task(features, factors, drawn))
+
+    def _build_task(
+        self, features: MemoryFeatures, factors: tuple[float, ...], seed: int
+    ) -> Classification:
+        rows = class_experts(features.n_reads, factors, self.delta, self.long_lags)
+        n_votes = len(READS) if self.window else 0
         settings = (rows, n_votes, factors[0], self.delta)
-        if trees:
-            boosted = Boosted(trees, drawn, ClassTrees)
+        if self.trees:
+            boosted = Boosted(self.trees, seed, ClassTrees)
             readout: ClassMixture = BoostedClassMixture(*settings, boosted)
         else:
             readout = ClassMixture(*settings)
-        detector = build_detector(drift_detector, binary=True)
-        self._begin(Classification(features, readout, n_lags, long_lags, detector))
+        detector = build_detector(self.drift_detector, binary=True)
+        return Classification(features, readout, self.n_lags, self.long_lags, detector)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

@@ -143,13 +143,19 @@ class SlidingWindowAttentionRegressor(Regressor):
 class SlidingWindowAttentionClassifier(Classifier):
     """Classification with softmax attention over the last steps as memory.
 
-    The weights of attention are drawn, not learned: readouts that learn from every label see what
-    the heads read, and are those of the other estimators. See ``docs/window.md``.
+    The weights of attention are drawn, and readouts that learn from every label see what the heads
+    read; or they are learned, with ``readout="sgd"``. See ``docs/window.md``.
 
     Parameters
     ----------
     window_size, n_heads, head_dim, n_layers, n_kv_heads, ffn_dim, position, qk_norm
         Those of :class:`SlidingWindowAttentionRegressor`.
+    readout
+        "mixture": weights of attention stay as drawn, and the readout is that of
+        ``StreamingAttentionClassifier``. "sgd": they are learned by truncated back-propagation of
+        log loss, with a row of the last layer for every class.
+    optimizer, bptt, clip_gradient, l2
+        For "sgd": those of :class:`SlidingWindowAttentionRegressor`.
     n_lags, long_lags, forgetting_factor, delta, advance_on, drift_detector
         Those of ``StreamingAttentionClassifier``.
     max_features, categorical, seed
@@ -185,8 +191,13 @@ class SlidingWindowAttentionClassifier(Classifier):
         qk_norm: str | None = None,
         n_lags: int = 6,
         long_lags: int = 50,
+        readout: str = "mixture",
         forgetting_factor: float | tuple[float, ...] = (0.998, 0.9999),
         delta: float | None = None,
+        optimizer: optim.base.Optimizer | None = None,
+        bptt: int | None = None,
+        clip_gradient: float = 1.0,
+        l2: float = 0.0,
         advance_on: str = "learn",
         drift_detector: Detector | None = None,
         max_features: int | None = 256,
@@ -204,8 +215,13 @@ class SlidingWindowAttentionClassifier(Classifier):
             n_heads=n_heads,
             n_lags=n_lags,
             long_lags=long_lags,
+            readout=readout,
             forgetting_factor=forgetting_factor,
             delta=delta,
+            optimizer=optimizer,
+            bptt=bptt,
+            clip_gradient=clip_gradient,
+            l2=l2,
             advance_on=advance_on,
             drift_detector=drift_detector,
             max_features=max_features,

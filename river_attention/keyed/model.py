@@ -59,6 +59,12 @@ class KeyedModel(base.Wrapper, base.Estimator):
         :class:`SqliteStore`, :class:`FolderStore` or a dict (bytes are smaller than models). For
         models of this package. Without a store a model that leaves memory is lost, and its key
         begins anew.
+    max_rows
+        For models with attention over a window (``SlidingWindowAttentionRegressor`` and its
+        family): the most rows of context that all models together keep, in pages of 16; at least
+        one window of every layer. The key that was used least recently loses its context, and
+        keeps what it has learned; it begins with an empty window when it comes again. None leaves
+        every model its own window.
     on_evict
         Called as ``on_evict(key, model)`` when a model has left memory.
 
@@ -70,6 +76,8 @@ class KeyedModel(base.Wrapper, base.Estimator):
         How often a model left memory.
     n_loaded_
         How often one came back.
+    pool_
+        The pages of ``max_rows``: ``pool_.used``, ``.nbytes``, ``.n_evicted``; None without it.
 
     Examples
     --------
@@ -94,6 +102,7 @@ class KeyedModel(base.Wrapper, base.Estimator):
         max_keys: int | None = None,
         store: MutableMapping[bytes, bytes] | None = None,
         on_evict: Callable[[Hashable, Any], None] | None = None,
+        max_rows: int | None = None,
     ) -> None:
         if not isinstance(model, (base.Regressor, base.Classifier)):
             raise ValueError(
@@ -111,6 +120,8 @@ class KeyedModel(base.Wrapper, base.Estimator):
         self.max_keys = None if max_keys is None else check_int("max_keys", max_keys, 1)
         self.store = store
         self.on_evict = on_evict
+        self.max_rows = max_rows
+        self.pool_ = None if max_rows is None else self._make_pool(max_rows)
         self.models_: OrderedDict[Hashable, Any] = OrderedDict()
         self.n_evicted_ = 0
         self.n_loaded_ = 0
@@ -178,6 +189,22 @@ class KeyedModel(base.Wrapper, base.Estimator):
 
     # --- where models are
 
+    def _make_pool(self, max_rows: Any) -> Any:
+        last = self._last_step
+        if not hasattr(last, "make_pool"):
+            raise ValueError(
+                f"max_rows={max_rows!r}: a {type(last).__name__} keeps no window of rows; this is "
+                "for SlidingWindowAttentionRegressor and its family"
+            )
+        most = max(last.window_size, 1) * getattr(last, "n_layers", 1) + 16
+        return last.clone().make_pool(check_int("max_rows", max_rows, most))
+
+    def _pooled(self, model: Any) -> Any:
+        """A model whose context is in the pages that all share."""
+        if self.pool_ is not None:
+            getattr(model, "_last_step", model).use_pool(self.pool_)
+        return model
+
     def model_of(self, key: Hashable) -> Any:
         """The model of a key, for a look inside; None if there is none.
 
@@ -239,7 +266,7 @@ class KeyedModel(base.Wrapper, base.Estimator):
             self._write(coldest)
         result = getattr(model, method)(*args, **kwargs)
         self._aside = None
-        self.models_[key] = model
+        self.models_[key] = self._pooled(model)
         self._changed.add(key)
         self.n_loaded_ += loaded
         if full:

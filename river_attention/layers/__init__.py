@@ -8,7 +8,7 @@ from .caches import PagedKVCache, PagePool, PoolExhausted, RingKVCache
 from .class_retrieval import ClassRetrieval
 from .grouped_query import GroupedQueryAttention
 from .hybrid_attention import HybridLinearAttention
-from .latent import MultiHeadLatentAttention
+from .latent import MultiHeadLatentAttention, mla_from_gqa
 from .linear_attention import MultiHeadLinearAttention
 from .lstm import LSTM
 from .memory_bank import MemoryBank
@@ -39,4 +39,5 @@ __all__ = [
     "RingKVCache",
     "Sequential",
     "TransformerBlock",
+    "mla_from_gqa",
 ]

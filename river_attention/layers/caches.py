@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice, check_int
+from ..state import Stateful, Writer
 from .window import Ring
 
 Array = NDArray[np.float64]
@@ -214,7 +215,7 @@ class PagePool:
             self._free.append(page)
 
 
-class PagedKVCache:
+class PagedKVCache(Stateful):
     """The rows of one sequence, in pages of a pool.
 
     Parameters
@@ -258,6 +259,33 @@ class PagedKVCache:
         """Bytes of the pages, shared ones counted in full."""
         row = sum(math.prod(shape) for shape in self.pool.fields.values())
         return 8 * row * self.pool.page_size * len(self._table)
+
+    @classmethod
+    def of(cls, pool: PagePool, cache: RingKVCache | PagedKVCache) -> PagedKVCache:
+        """The rows and the position of another cache, in pages of a pool."""
+        paged = cls(pool, cache.capacity)
+        for part in cache.segments():
+            for i in range(len(next(iter(part.values())))):
+                paged.append(**{field: rows[i] for field, rows in part.items()})
+        paged.n_appended, paged.looked = cache.n_appended, cache.looked
+        return paged
+
+    def transfer(self, io: Writer, *_: Any) -> None:
+        """The rows, as a ring has them: where they are is no part of what is known."""
+        n, fields = None, {}
+        for field, shape in self.pool.fields.items():
+            parts = [part[field] for part in self.segments()]
+            own = np.concatenate(parts) if parts else np.zeros((0, *shape))
+            fields[field] = io.array(field, own, n, *shape)
+            n = len(fields[field])
+        n = n or 0
+        n_appended = io.integer("n_appended", self.n_appended, low=n)
+        if io.reading:
+            io.check(self.capacity is None or n <= self.capacity, f"{n} rows are too many")
+            self.clear()
+            for i in range(n):
+                self.append(**{field: rows[i] for field, rows in fields.items()})
+            self.n_appended, self.looked = n_appended, None
 
     def append(self, **row: Any) -> None:
         """Append a row."""

@@ -36,7 +36,7 @@ from ..functional import (
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
 )
-from ..functional.positions import ages, rotate
+from ..functional.positions import ages, rotate, turns
 from .caches import PagedKVCache, PagePool, RingKVCache
 from .trained import Layer, positive
 
@@ -312,8 +312,8 @@ class GroupedQueryAttention(Cached):
         if self.qk_norm:
             qk = np.concatenate(self._normed(qk[:n_q], qk[n_q:]))
         if self.position == "rope":
-            angles = state.n_appended * self._theta
-            qk = rotate(qk, np.cos(angles), np.sin(angles), False, self.rope_interleaved)
+            cos, sin = turns(float(state.n_appended), self._theta)
+            qk = rotate(qk, cos, sin, False, self.rope_interleaved)
             if self._factor != 1.0:
                 qk *= self._factor
         q, k = qk[:n_q].reshape(n_kv, self._group, d) * self._scale, qk[n_q:]

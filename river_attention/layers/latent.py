@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_bool, check_choice
+from .._validation import check_bool, check_choice, check_int
 from ..functional import (
     apply_rope,
     chunked_attention,
@@ -31,7 +31,7 @@ from ..functional import (
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
 )
-from .grouped_query import NORM_EPS, Cached, softmax_in_place
+from .grouped_query import NORM_EPS, Cached, GroupedQueryAttention, softmax_in_place
 from .trained import positive
 
 Array = NDArray[Any]
@@ -311,3 +311,54 @@ class MultiHeadLatentAttention(Cached):
             g["q_a_norm"] += dgain
         g["Wq_a"] += dl.T @ X
         return dX + dl @ self.p["Wq_a"], self.grads
+
+
+def mla_from_gqa(layer: GroupedQueryAttention, rank: int) -> MultiHeadLatentAttention:
+    r"""Latent attention that does nearly what a layer with grouped heads does.
+
+    .. math:: [W_k; W_v] \approx U_r\, (\Sigma_r V_r^\top)
+
+    The best latents of a length ``rank`` are those of the truncated singular value decomposition of
+    keys and values together; with as many as d_model, or as rows of both, it is the same layer.
+
+    Raises
+    ------
+    ValueError
+        If the layer has what latents of this kind have not: positions, normalised queries and keys,
+        biases; or if ``rank`` is beyond that of the matrices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain = {"position": None, "bias": False, "window_size": 4, "seed": 1}
+    >>> layer = GroupedQueryAttention(6, n_heads=4, n_kv_heads=1, head_dim=2, **plain)
+    >>> X = np.random.default_rng(0).normal(size=(9, 6))
+    >>> np.allclose(mla_from_gqa(layer, 4).forward(X)[0], layer.forward(X)[0])
+    True
+    """
+    for name, wanted in (("position", None), ("qk_norm", None), ("bias", False), ("causal", True)):
+        if getattr(layer, name) != wanted:
+            raise ValueError(f"{name}={getattr(layer, name)!r}: latents need {name}={wanted!r}")
+    p = layer.parameters()
+    n_heads, n_kv, d = layer.n_heads, len(p["Wk"]) // layer._d, layer._d
+    both = np.concatenate([p["Wk"], p["Wv"]])
+    U, sizes, V = np.linalg.svd(both, full_matrices=False)
+    if check_int("rank", rank, 1) > len(sizes):
+        raise ValueError(f"rank={rank}: at most {len(sizes)}, the rank of keys and values")
+    # [key or value, kv head, d, rank]: every query head gets those of its group
+    up = U[:, :rank].reshape(2, n_kv, d, rank)
+    per_head = np.repeat(up, n_heads // n_kv, axis=1).swapaxes(0, 1)
+    params = {
+        "Wq": p["Wq"],
+        "Wkv_a": sizes[:rank, None] * V[:rank],
+        "Wkv_b": per_head.reshape(n_heads * 2 * d, rank),
+    } | ({"Wo": p["Wo"]} if layer.out_proj else {})
+    latent: MultiHeadLatentAttention = MultiHeadLatentAttention.from_params(
+        params,
+        n_heads=n_heads,
+        window_size=layer.window_size,
+        max_context=layer.max_context,
+        cache=layer.cache,
+        page_size=layer.page_size,
+    )
+    return latent

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .._validation import LARGEST_ARRAY, check_choice, check_int, check_product
 from ..state import Writer
 from .blocks import Activation, Sequential, TransformerBlock
-from .caches import RingKVCache
+from .caches import PagedKVCache, PagePool, RingKVCache
 from .grouped_query import Cached, GroupedQueryAttention
 from .latent import MultiHeadLatentAttention
 from .lstm import LSTM
@@ -200,6 +200,25 @@ class SequenceMemory(Drawn):
         return weights
 
 
+def pooled(states: list[Any], pool: PagePool) -> list[Any]:
+    """The states of layers with their caches in pages of a pool.
+
+    Raises
+    ------
+    ValueError
+        If the pool has pages for other rows.
+    """
+    for own in states:
+        if isinstance(own, RingKVCache) and fields_of(own) != pool.fields:
+            raise ValueError(f"pool has fields {pool.fields}: expected {fields_of(own)}")
+    return [PagedKVCache.of(pool, own) if isinstance(own, RingKVCache) else own for own in states]
+
+
+def fields_of(cache: RingKVCache) -> dict[str, tuple[int, ...]]:
+    """The shape of a row of every field."""
+    return {field: rows.shape[1:] for field, rows in cache.view().items()}
+
+
 def transfer_layer(io: Writer, state: Any) -> Any:
     """The state of one layer as plain data."""
     if state is None:
@@ -211,4 +230,6 @@ def transfer_layer(io: Writer, state: Any) -> Any:
         if io.reading:
             ring.looked = None
         return ring
+    if isinstance(state, PagedKVCache):
+        return io.child("ring", state)
     return io.array("state", state, *state.shape)

@@ -39,3 +39,13 @@ def test_the_lag_task_is_learned(window):
         window_size=8, n_heads=8, readout="rls", n_lags=0, long_lags=0, prior="mean"
     )
     assert window.by_quarter(model, 800)[-1] < 0.1
+
+
+def test_both_beginnings_of_a_head_are_run(window, capsys):
+    window.main(["head", "--n", "40"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    means = [line for line in lines if "geometric" in line]
+    assert [line[:2] for line in means] == [
+        [position, begins] for position in ("relative", "rope") for begins in ("zero", "drawn")
+    ]
+    assert means[0] != means[1]

@@ -15,6 +15,7 @@ from river_attention import (
     SlidingWindowAttentionClassifier,
     SlidingWindowAttentionRegressor,
     StateError,
+    from_bytes,
 )
 
 SMALL = {"window_size": 4, "n_heads": 2, "head_dim": 4}
@@ -134,9 +135,9 @@ def test_optimizers_that_train_arrays_move_the_weights(optimizer):
     model = sgd(**SMALL, optimizer=optimizer)
     for x, y in stream(20):
         model.learn_one(x, y)
-    before = model.task_.readout.net.theta.copy()
+    before = model.task_.readout.core.theta.copy()
     model.learn_one(x, 3.0)
-    after = model.task_.readout.net.theta
+    after = model.task_.readout.core.theta
     assert np.isfinite(after).all()
     assert np.abs(after - before).max() > 0.0
 
@@ -158,7 +159,6 @@ BAD = [
     {"clip_gradient": 0.0},
     {"l2": -1.0},
     {"optimizer": "adam"},
-    {"advance_on": "predict", "readout": "sgd"},
 ]
 
 
@@ -192,20 +192,196 @@ def test_the_others_show_it_as_well():
         assert model.attention_weights_.shape == (2, 4)
 
 
-def test_what_an_optimizer_knows_is_no_plain_data():
-    model = sgd(**SMALL)
-    with pytest.raises(StateError, match="readout='sgd'"):
-        model.get_state()
+def classes(n, seed=0):
+    """The class is told by an input two steps back."""
+    X = np.random.default_rng(seed).normal(size=(n, 2))
+    for t in range(n):
+        past = X[t - 2, 0] if t >= 2 else 0.0
+        yield (
+            {"a": X[t, 0], "b": X[t, 1]},
+            "low" if past < -0.5 else "high" if past > 0.5 else "mid",
+        )
+
+
+def classifier(**more):
+    options = {"readout": "sgd", "n_lags": 0, "long_lags": 0, "optimizer": optim.Adam(0.02)}
+    return SlidingWindowAttentionClassifier(**SMALL | options | more)
+
+
+def test_a_trained_classifier_finds_what_lies_two_steps_back():
+    wrong = {2: 0, 4: 0}
+    for window in wrong:
+        model = classifier(window_size=window)
+        for t, (x, y) in enumerate(classes(1200)):
+            wrong[window] += t >= 900 and model.predict_one(x) != y
+            model.learn_one(x, y)
+    assert wrong[4] < 45
+    assert wrong[2] > 120  # it is out of sight
+
+
+def test_a_trained_classifier_descends_log_loss():
+    """The step of plain gradient descent is the difference quotient of the loss."""
+    model = classifier(optimizer=optim.SGD(0.1), clip_gradient=1e9)
+    for x, y in classes(12):
+        model.learn_one(x, y)
+    readout = model.task_.readout
+    evidence = model._step(x).evidence
+    label = model.classes_.index(y)
+
+    def loss():
+        readout._memo = None
+        readout.predict(evidence)
+        return -np.log(evidence["answers"][label])
+
+    weights = readout._weights()
+    slopes = {}
+    for name, value in weights.items():
+        for at in [(0,) * value.ndim, tuple(np.array(value.shape) // 3)]:
+            kept = value[at]
+            value[at] = kept + 1e-6
+            above = loss()
+            value[at] = kept - 1e-6
+            slopes[name, at] = (above - loss()) / 2e-6
+            value[at] = kept
+    old = {name: value.copy() for name, value in weights.items()}
+    readout._memo = None
+    readout.update(evidence, label, 1.0)
+    for (name, at), slope in slopes.items():
+        assert old[name][at] - weights[name][at] == pytest.approx(0.1 * slope, abs=1e-8)
+    assert max(map(abs, slopes.values())) > 1e-3
+
+
+def test_a_trained_classifier_passes_the_checks_of_river():
+    for check in checks.yield_checks(classifier()):
+        check(classifier())
+
+
+@pytest.mark.parametrize("optimizer", SUPPORTED, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("advance_on", ["learn", "predict"])
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_trained_models_go_on_from_plain_data_to_the_bit(kind, optimizer, advance_on):
+    more = {"optimizer": optimizer, "advance_on": advance_on, "bptt": 3, "n_lags": 1}
+    make = classifier if kind == "classifier" else lambda **options: sgd(**SMALL | options)
+    model = make(**more)
+    rows = list(classes(40) if kind == "classifier" else stream(40))
+    waiting = []
+
+    def go_on(model, rows, waiting):
+        said = []
+        for x, y in rows:
+            said.append(model.predict_one(x))
+            waiting.append((x, y))
+            if len(waiting) > (3 if advance_on == "predict" else 0):
+                model.learn_one(*waiting.pop(0))
+        return said
+
+    go_on(model, rows[:25], waiting)
+    twin, copied = make(**more), pickle.loads(pickle.dumps(model))
+    twin.set_state(model.get_state())
+    goal = go_on(model, rows[25:], list(waiting))
+    assert go_on(twin, rows[25:], list(waiting)) == goal
+    assert go_on(copied, rows[25:], list(waiting)) == goal
+    assert len(set(goal)) > 1
+
+
+@pytest.mark.parametrize(
+    "optimizer", [None, optim.Adam(0.01), optim.SGD(optim.schedulers.InverseScaling(0.01))], ids=str
+)
+def test_files_hold_trained_models(optimizer):
+    model = classifier(optimizer=optimizer)
+    for x, y in classes(20):
+        model.learn_one(x, y)
+    again = from_bytes(model.to_bytes())
+    for each in (model, again):
+        each.learn_one(x, "high")
+    assert again.predict_proba_one(x) == model.predict_proba_one(x)
+
+
+def test_a_bad_state_of_a_trained_model_changes_nothing():
+    model = classifier()
+    for x, y in classes(20):
+        model.learn_one(x, y)
+    state, before = model.get_state(), model.predict_proba_one(x)
+    for name, value in [
+        ("readout.theta", np.zeros(3)),
+        ("readout.optimizer.m.of", ["else"]),
+        ("readout.before.inputs", np.zeros((9, 2))),
+    ]:
+        with pytest.raises(StateError, match=name):
+            model.set_state(state | {name: value})
+        assert model.predict_proba_one(x) == before
+
+
+class Remembers(optim.SGD):
+    """Keeps what is no array."""
+
+    def __init__(self, lr=0.01):
+        super().__init__(lr)
+        self.seen = object()
+
+
+def test_what_an_optimizer_of_a_user_knows_is_no_plain_data():
+    with pytest.raises(StateError, match="optimizer=Remembers: what it keeps as seen"):
+        sgd(**SMALL, optimizer=Remembers()).get_state()
+
+
+@pytest.mark.parametrize("cls", REGRESSORS)
+def test_late_labels_train_on_what_was_there_when_x_was_seen(cls):
+    model = sgd(cls, **SMALL, bptt=2, advance_on="predict", max_features=2)
+    rows = list(stream(40))
+    reads = []
+    for t, (x, _) in enumerate(rows[:30]):
+        evidence = model._step(x).evidence
+        reads.append((evidence, model.task_.readout._run(evidence["token"])[0].copy()))
+        model.predict_one(x, key=t)
+        if t >= 3 and t < 20:
+            model.learn_one(rows[t - 3][0], rows[t - 3][1], key=t - 3)
+            reads.clear()  # weights moved
+    readout = model.task_.readout
+    for evidence, read in reads:
+        np.testing.assert_array_equal(readout._run(evidence["token"], evidence.before)[0], read)
+    assert len(reads) == 10
+    assert model.n_pending_ == 13
+
+
+def test_columns_that_changed_hands_while_a_step_waited_are_not_trained():
+    # an optimizer without memory moves only what has a gradient
+    model = sgd(**SMALL, advance_on="predict", max_features=2, optimizer=optim.SGD(0.01))
+    for t, (x, y) in enumerate(stream(12)):
+        model.predict_one(x, key=t)
+        model.learn_one(x, y, key=t)
+    model.predict_one(x, key="late")
+    for t in range(6):
+        model.predict_one({"a": 1.0, "c": float(t)}, key=t)  # c takes the column of b
+    assert model.n_evicted_ == 1
+    before = model.task_.readout.projection.copy()
+    model.learn_one(x, 9.0, key="late")
+    moved = np.abs(model.task_.readout.projection - before).max(axis=0)
+    assert moved[0] > 0.0
+    assert moved[1] == 0.0
+
+
+def test_late_labels_teach_as_well():
+    model = sgd(**SMALL, optimizer=optim.Adam(0.02), advance_on="predict")
+    errors, labels, waiting = [], [], []
+    for t, (x, y) in enumerate(stream(1200, lags=(2, 1))):
+        errors.append((model.predict_one(x, key=t) - y) ** 2)
+        labels.append(y)
+        waiting.append((x, y, t))
+        if len(waiting) > 4:
+            x, y, key = waiting.pop(0)
+            model.learn_one(x, y, key=key)
+    assert np.mean(errors[900:]) / np.var(labels) < 0.1
 
 
 def test_resetting_forgets_the_window_and_keeps_the_weights():
     model = sgd(**SMALL)
     for x, y in stream(40):
         model.learn_one(x, y)
-    weights = model.task_.readout.net.theta.copy()
+    weights = model.task_.readout.core.theta.copy()
     model.reset_state()
     assert model.look_one(x).shape == (2, 1)
-    np.testing.assert_array_equal(model.task_.readout.net.theta, weights)
+    np.testing.assert_array_equal(model.task_.readout.core.theta, weights)
 
 
 class Fails(optim.SGD):
@@ -224,7 +400,7 @@ class Fails(optim.SGD):
 def test_an_optimizer_that_fails_leaves_the_weights_as_they_were():
     model = SlidingWindowAttentionRegressor(window_size=4, readout="sgd", optimizer=Fails(0.01))
     for t in range(40):
-        before = model.task_.readout.net.theta.copy()
+        before = model.task_.readout.core.theta.copy()
         try:
             model.learn_one({"a": float(t % 3)}, float(t % 5))
         except ArithmeticError:
@@ -232,4 +408,4 @@ def test_an_optimizer_that_fails_leaves_the_weights_as_they_were():
     else:
         pytest.fail("the optimizer never failed")
     assert t > 9
-    np.testing.assert_array_equal(model.task_.readout.net.theta, before)
+    np.testing.assert_array_equal(model.task_.readout.core.theta, before)

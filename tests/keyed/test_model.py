@@ -18,6 +18,7 @@ from river import evaluate as evaluation
 from river_attention import (
     AttentionTransformer,
     RLSRegressor,
+    SlidingWindowAttentionRegressor,
     StateError,
     StreamingAttentionClassifier,
     StreamingAttentionForecaster,
@@ -491,3 +492,67 @@ def test_it_works_in_pipelines_and_evaluations(keyed_rows):
     _, predictions = by_hand(RLSRegressor(), rows)
     truth = np.array([y for _, y in rows])
     assert mae.get() == pytest.approx(np.abs(truth - predictions).mean(), rel=1e-12)
+
+
+def users(n, seed=0):
+    rng = np.random.default_rng(seed)
+    for t in range(n):
+        a = rng.normal()
+        yield {"user": f"user {rng.integers(4)}", "a": a}, float(np.sin(t) + a)
+
+
+def attending(**more):
+    options = {"window_size": 6, "n_heads": 2, "head_dim": 3, "n_lags": 0, "long_lags": 0}
+    return SlidingWindowAttentionRegressor(**options | more)
+
+
+@pytest.mark.parametrize("more", [{}, {"n_layers": 2}, {"readout": "sgd"}], ids=str)
+def test_keys_in_one_pool_are_those_with_a_window_each(more):
+    shared = KeyedModel(attending(**more), key="user", max_rows=1000)
+    own = KeyedModel(attending(**more), key="user")
+    for t, (x, y) in enumerate(users(160)):
+        if t == 80:
+            shared = pickle.loads(pickle.dumps(shared))
+        assert shared.predict_one(x) == pytest.approx(own.predict_one(x), rel=1e-9, abs=1e-12)
+        shared.learn_one(x, y)
+        own.learn_one(x, y)
+    assert shared.pool_.n_evicted == 0
+    assert shared.pool_.used >= 4
+
+
+def test_the_key_used_least_recently_loses_its_window_and_keeps_what_it_learned():
+    model = KeyedModel(attending(readout="rls"), key="user", max_rows=32)  # two pages
+    own = KeyedModel(attending(readout="rls"), key="user")
+    for t in range(60):
+        row = {"user": "ab"[t % 2], "a": float(t % 7)}, float(t % 5)
+        for each in (model, own):
+            each.learn_one(*row)
+    weights = model.models_["a"].task_.readout.rls._weights.copy()
+    for t in range(9):
+        for each in (model, own):
+            each.learn_one({"user": "c", "a": float(t)}, 1.0)
+            each.learn_one({"user": "b", "a": float(t % 7)}, float(t % 5))
+    assert model.pool_.n_evicted > 0
+    assert model.pool_.used <= 2
+    np.testing.assert_array_equal(model.models_["a"].task_.readout.rls._weights, weights)
+    assert model.models_["a"].look_one({"a": 1.0}).shape == (2, 1)
+    assert own.models_["a"].look_one({"a": 1.0}).shape == (2, 6)
+
+
+def test_a_pooled_window_goes_to_the_store_and_comes_back():
+    plain = KeyedModel(attending(), key="user", max_rows=1000)
+    stored = KeyedModel(attending(), key="user", max_rows=1000, max_keys=2, store={})
+    for x, y in users(120):
+        assert stored.predict_one(x) == pytest.approx(plain.predict_one(x), rel=1e-9, abs=1e-12)
+        stored.learn_one(x, y)
+        plain.learn_one(x, y)
+    assert stored.n_loaded_ > 5
+    del stored._aside
+    assert stored.pool_.used <= 2 * 2  # a window of 6 lies on two pages at most
+
+
+def test_a_budget_of_rows_needs_a_window():
+    with pytest.raises(ValueError, match="max_rows=100: a RLSRegressor keeps no window"):
+        KeyedModel(RLSRegressor(), key="user", max_rows=100)
+    with pytest.raises(ValueError, match="max_rows=10"):
+        KeyedModel(attending(), key="user", max_rows=10)

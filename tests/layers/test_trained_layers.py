@@ -21,6 +21,7 @@ from river_attention.layers import (
     RMSNorm,
     Sequential,
     TransformerBlock,
+    mla_from_gqa,
 )
 from river_attention.layers.grouped_query import locked_lags
 
@@ -248,8 +249,7 @@ def test_steps_are_exact_far_along_a_stream(name, X):
     state = layer.init_state()
     state.n_appended = 10**7
     reads, _ = steps(layer, X, state)
-    # an angle of 1e7 is rounded at 1e-9
-    np.testing.assert_allclose(reads, expected, atol=2e-8)
+    np.testing.assert_allclose(reads, expected, atol=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
@@ -428,3 +428,23 @@ def test_looking_ahead_is_for_sequences_only(X):
     assert np.abs(layer.forward(changed)[0] - before)[0].max() > 1e-6
     with pytest.raises(ValueError, match="causal=False"):
         layer.propose(X[0], layer.init_state())
+
+
+@pytest.mark.parametrize("n_kv_heads", [1, 2, 4])
+def test_latents_of_full_rank_are_the_layer_with_grouped_heads(n_kv_heads):
+    plain = {"position": None, "bias": False, "window_size": 4, "seed": 1}
+    layer = GroupedQueryAttention(6, 4, n_kv_heads, 2, **plain)
+    X = np.random.default_rng(0).normal(size=(9, 6))
+    expected, _ = layer.forward(X)
+    full = min(6, 4 * n_kv_heads)
+    np.testing.assert_allclose(mla_from_gqa(layer, full).forward(X)[0], expected, atol=1e-12)
+    assert np.abs(mla_from_gqa(layer, full - 1).forward(X)[0] - expected).max() > 1e-3
+    with pytest.raises(ValueError, match=f"rank={full + 1}"):
+        mla_from_gqa(layer, full + 1)
+
+
+@pytest.mark.parametrize("more", [{"position": "rope"}, {"bias": True}, {"qk_norm": "rms"}])
+def test_what_latents_have_not_is_refused(more):
+    layer = GroupedQueryAttention(6, 2, head_dim=4, **{"position": None, "bias": False} | more)
+    with pytest.raises(ValueError, match=next(iter(more))):
+        mla_from_gqa(layer, 2)

@@ -78,7 +78,7 @@ def to_number(name: Hashable, value: Any) -> float:
     return min(max(value, -LIMIT), LIMIT)
 
 
-def _as_date(value: Any) -> dt.date | None:
+def as_date(value: Any) -> dt.date | None:
     """The value as a date or datetime, None if it is something else (or not a time: NaT)."""
     if isinstance(value, dt.date):
         return value if value == value else None
@@ -163,7 +163,7 @@ def _expand(
             if column is not None and column not in x:
                 yield column, 1.0
             continue
-        when = _as_date(value)
+        when = as_date(value)
         if when is not None:
             yield from (item for item in _calendar_columns(name, when) if item[0] not in x)
         elif not isinstance(value, (np.datetime64, dt.date)):  # those left are NaT: missing

@@ -143,6 +143,10 @@ class Stream(Twinned, Stateful, Saved, ConfigMixin):
         features: MemoryFeatures = self._task
         return features
 
+    def _given(self, x: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """What of x are features: all of it; others know better."""
+        return x
+
     def _encode(self, x: Mapping[Any, Any]) -> Encoded:
         return self._names().encoder.encode(x)
 
@@ -321,7 +325,8 @@ class LabelledStream(Stream, Blocks):
         """What waits for the label of x; if nothing does, what x would be now."""
         features = self._names()
         # what a task adds to x is no part of what x means
-        evidence: Evidence | None = self._pending.pop(self._key(features.encoder.encode(x), key))
+        encoded = features.encoder.encode(self._given(x))
+        evidence: Evidence | None = self._pending.pop(self._key(encoded, key))
         if evidence is not None:
             features.refresh(evidence)
             return evidence

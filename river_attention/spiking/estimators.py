@@ -17,54 +17,10 @@ from ..estimators import (
     StreamingAttentionClassifier,
     StreamingAttentionRegressor,
 )
-from ..estimators._stream import Stream
-from ..layers import Memory, Retrieval
-from .firing import Firing
-from .population import Population
-
-_NAME = "spiking"
+from ._stream import OnPopulation
 
 
-class _OnPopulation(Stream):
-    """Part of estimators with a population in the place of heads and bank."""
-
-    _sizes: ClassVar[tuple[str, ...]] = ("n_neurons", "n_lags", "long_lags")
-
-    n_neurons: int
-    dim: int
-    window_size: int
-    lambda_decay: float | None
-    threshold: float
-    global_weight: float
-    trace_steps: float
-    target_rate: float | None
-    threshold_rate: float
-
-    def _memories(self, seed: int, retrieval: type[Retrieval]) -> dict[str, Memory]:
-        memories: dict[str, Memory] = super()._memories(seed, retrieval)
-        memories[_NAME] = Population(
-            self.n_neurons,
-            self.dim,
-            self.window_size,
-            self.lambda_decay,
-            self.threshold,
-            self.global_weight,
-            self.trace_steps,
-            self.target_rate,
-            self.threshold_rate,
-            seed=seed,
-        )
-        return memories
-
-    @property
-    def firing_(self) -> Firing:
-        """State of the population: potentials, spikes, traces, thresholds, slots and window."""
-        # it has no other home, whoever holds the rest of the state
-        firing: Firing = self._names().states[_NAME]
-        return firing
-
-
-class SpikingAttentionRegressor(_OnPopulation, StreamingAttentionRegressor):
+class SpikingAttentionRegressor(OnPopulation, StreamingAttentionRegressor):
     """Regression on a stream, remembered by spiking neurons.
 
     :class:`StreamingAttentionRegressor` with a population of spiking neurons
@@ -93,6 +49,14 @@ class SpikingAttentionRegressor(_OnPopulation, StreamingAttentionRegressor):
         Spikes per step, in (0, 1), that thresholds see to; None leaves them alone.
     threshold_rate
         How fast thresholds move.
+    time
+        Name of the feature that says when a row is, a number or a date; None for a step per row.
+        The population is stepped by the difference to the last row, as if it had gone through the
+        silence in between. Where it is missing, one step has passed, where it is not later than
+        before, none. A number is taken out of the input, a date stays for its calendar features.
+        With a time only the population runs in the compiled core, the walk of a row on NumPy.
+    time_step
+        How long a step is, in units of the time; seconds for dates.
     window, n_lags, long_lags, readout, forgetting_factor, delta, huber, prior, advance_on, \
 drift_detector, max_features, categorical, seed
         Those of :class:`StreamingAttentionRegressor`; ``window`` is that of retrieval.
@@ -124,6 +88,8 @@ drift_detector, max_features, categorical, seed
         trace_steps: float = 10.0,
         target_rate: float | None = None,
         threshold_rate: float = 0.01,
+        time: Hashable | None = None,
+        time_step: float = 1.0,
         window: int = 1000,
         n_lags: int = 6,
         long_lags: int = 50,
@@ -147,6 +113,8 @@ drift_detector, max_features, categorical, seed
         self.trace_steps = trace_steps
         self.target_rate = target_rate
         self.threshold_rate = threshold_rate
+        self.time = time
+        self.time_step = time_step
         super().__init__(
             mode=None,
             memory=0,
@@ -170,9 +138,10 @@ drift_detector, max_features, categorical, seed
         yield {"n_neurons": 8}
         yield {"n_neurons": 3, "dim": 4, "window_size": 1, "readout": "rls", "target_rate": 0.2}
         yield {"n_neurons": 4, "lambda_decay": 0.9, "window": 20, "long_lags": 0, "prior": "mean"}
+        yield {"n_neurons": 2, "dim": 4, "window": 10, "long_lags": 3, "time": "time"}
 
 
-class SpikingAttentionClassifier(_OnPopulation, StreamingAttentionClassifier):
+class SpikingAttentionClassifier(OnPopulation, StreamingAttentionClassifier):
     """Classification on a stream, remembered by spiking neurons.
 
     :class:`StreamingAttentionClassifier` with a population of spiking neurons
@@ -183,7 +152,7 @@ class SpikingAttentionClassifier(_OnPopulation, StreamingAttentionClassifier):
     Parameters
     ----------
     n_neurons, dim, window_size, lambda_decay, threshold, global_weight, trace_steps, target_rate, \
-threshold_rate
+threshold_rate, time, time_step
         Those of :class:`SpikingAttentionRegressor`.
     window, n_lags, long_lags, forgetting_factor, delta, advance_on, drift_detector, max_features, \
 categorical, seed
@@ -214,6 +183,8 @@ categorical, seed
         trace_steps: float = 10.0,
         target_rate: float | None = None,
         threshold_rate: float = 0.01,
+        time: Hashable | None = None,
+        time_step: float = 1.0,
         window: int = 1000,
         n_lags: int = 6,
         long_lags: int = 50,
@@ -234,6 +205,8 @@ categorical, seed
         self.trace_steps = trace_steps
         self.target_rate = target_rate
         self.threshold_rate = threshold_rate
+        self.time = time
+        self.time_step = time_step
         super().__init__(
             mode=None,
             memory=0,
@@ -254,9 +227,10 @@ categorical, seed
         yield {"n_neurons": 8}
         yield {"n_neurons": 3, "dim": 4, "window_size": 1, "window": 0, "target_rate": 0.2}
         yield {"n_neurons": 4, "lambda_decay": 0.9, "window": 20, "n_lags": 1, "long_lags": 0}
+        yield {"n_neurons": 2, "dim": 4, "window": 10, "long_lags": 3, "time": "age_of_domain"}
 
 
-class SpikingAttentionTransformer(_OnPopulation, AttentionTransformer):
+class SpikingAttentionTransformer(OnPopulation, AttentionTransformer):
     """What spiking neurons know of the stream, as features for any river model.
 
     :class:`AttentionTransformer` with a population of spiking neurons
@@ -269,7 +243,7 @@ class SpikingAttentionTransformer(_OnPopulation, AttentionTransformer):
     Parameters
     ----------
     n_neurons, dim, window_size, lambda_decay, threshold, global_weight, trace_steps, target_rate, \
-threshold_rate
+threshold_rate, time, time_step
         Those of :class:`SpikingAttentionRegressor`.
     window, n_lags, with_forecast, keep_inputs, target, prefix, max_features, categorical, seed
         Those of :class:`AttentionTransformer`; ``window`` is that of retrieval.
@@ -309,6 +283,8 @@ threshold_rate
         trace_steps: float = 10.0,
         target_rate: float | None = None,
         threshold_rate: float = 0.01,
+        time: Hashable | None = None,
+        time_step: float = 1.0,
         window: int = 1000,
         n_lags: int = 6,
         with_forecast: bool = True,
@@ -328,6 +304,8 @@ threshold_rate
         self.trace_steps = trace_steps
         self.target_rate = target_rate
         self.threshold_rate = threshold_rate
+        self.time = time
+        self.time_step = time_step
         super().__init__(
             mode=None,
             memory=0,
@@ -347,3 +325,4 @@ threshold_rate
         yield {"n_neurons": 4}
         yield {"n_neurons": 3, "window": 20, "keep_inputs": False, "target_rate": 0.2}
         yield {"n_neurons": 2, "dim": 1, "n_lags": 0, "window": 0, "with_forecast": False}
+        yield {"n_neurons": 2, "dim": 4, "window": 10, "time": "time"}

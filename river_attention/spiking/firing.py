@@ -24,11 +24,18 @@ class Firing:
         The window [W, N], and the sums that :class:`WindowSum` explains [N] and [W + 1, N].
     potentials, spikes, traces, thresholds
         Of every neuron [N], after the last step.
+    now
+        When the last step was, in steps; NaN where nobody said.
+    due
+        How much later the next step is; None for one step. See ``until``.
     """
 
-    def __init__(self, buffer: Array, n: int, dim: int, size: int) -> None:
+    due: float | None = None
+
+    def __init__(self, buffer: Array, n: int, dim: int, size: int, now: float = math.nan) -> None:
         self.sizes = (n, dim, size)
         self.buffer = buffer
+        self.now = now
         parts = [(n, dim), (size, n), (size + 1, n), *[(n,)] * 5]
         views, start = [], 1
         for shape in parts:
@@ -52,10 +59,17 @@ class Firing:
 
     def copy(self) -> Firing:
         """The same, in a buffer of its own."""
-        return Firing(self.buffer.copy(), *self.sizes)
+        return Firing(self.buffer.copy(), *self.sizes, self.now)
+
+    def until(self, now: float) -> Firing:
+        """The same buffer, with the next step at a time, which is never before the last one."""
+        known = not math.isnan(self.now)
+        waiting = Firing(self.buffer, *self.sizes, max(now, self.now) if known else now)
+        waiting.due = max(now - self.now, 0.0) if known else 1.0
+        return waiting
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Firing, (self.buffer, *self.sizes)
+        return Firing, (self.buffer, *self.sizes, self.now)
 
     def sum_window(self, at: int) -> None:
         """Make the sums again for a window whose slot ``at`` is written next."""

@@ -23,8 +23,8 @@ spike and state after it are those of stepping through the silence, to rounding;
 that a neuron that is not asked does not fire.
 
 **Homeostasis**, off by default: with a target rate r (spikes per step) the threshold follows
-θ ← θ + η (spike - r n) for the n steps that have passed, so that it fires with that frequency in
-the long run. No gradient is needed, and none is approximated.
+θ ← θ + η (spike - r), in silent steps too, so that it fires with that frequency in the long run. No
+gradient is needed, and none is approximated.
 
 Inputs count as at most ±1e150, and so does a slot of S: nothing overflows. What is smaller than
 1e-290 after a round of the window is 0, or it would stay a denormal number for ever.
@@ -192,11 +192,12 @@ class HybridLinearAttentionNeuron(Stateful, Saved, ConfigMixin):
                 _number("key", key),
                 _number("value", value),
             )
-        decay, n = self._decay, 1
+        decay = self._decay
         if dt is not None:
             elapsed = check_elapsed(dt)
-            decay, n = self.lambda_decay**elapsed, n_steps(elapsed, self.dt)
-            self._window.push_zeros(n - 1)
+            decay = self.lambda_decay**elapsed
+            self._window.push_zeros(n_steps(elapsed, self.dt) - 1)
+            self.threshold_ -= self._sunk(elapsed)
         phi_q = query + 1.0 if query > 0.0 else exp(query)
         phi_k = key + 1.0 if key > 0.0 else exp(key)
         slots = [slot * decay for slot in self._slots]
@@ -212,8 +213,14 @@ class HybridLinearAttentionNeuron(Stateful, Saved, ConfigMixin):
         self._slots = slots
         self.v = v = g * (phi_q * slot) + (1.0 - g) * local
         if self.target_rate is not None:
-            self.threshold_ += self.threshold_rate * ((v > self.threshold_) - self.target_rate * n)
+            self.threshold_ += self.threshold_rate * ((v > self.threshold_) - self.target_rate)
         return v
+
+    def _sunk(self, elapsed: float) -> float:
+        """By how much the threshold sinks in the silence before a step."""
+        if self.target_rate is None:
+            return 0.0
+        return self.threshold_rate * self.target_rate * (n_steps(elapsed, self.dt) - 1)
 
     def step(self, current: float, dt: float | None = None) -> int:
         """1 if the neuron fires, else 0; the current is query, key and value at once.
@@ -226,7 +233,10 @@ class HybridLinearAttentionNeuron(Stateful, Saved, ConfigMixin):
             Time since the last step; None for a step of the usual length.
         """
         threshold = self.threshold_
-        return 1 if self.step_qkv(current, current, current, dt) > threshold else 0
+        output = self.step_qkv(current, current, current, dt)
+        if dt is not None:
+            threshold -= self._sunk(dt)
+        return 1 if output > threshold else 0
 
     def run(self, queries: Any, keys: Any, values: Any, dt: Any = None) -> Array:
         """The outputs [T] for whole sequences [T]: as ``step_qkv`` one after the other.

@@ -40,10 +40,10 @@ from .neuron import SMALLEST, check_elapsed, check_rate, n_steps
 Array = NDArray[np.float64]
 
 
-Proposal = tuple[Firing | None, Array, Array, int]
+Proposal = tuple[Firing | None, Array, Array]
 """What a step would make of a state: a copy of it where silence came first, None where the state
 itself goes on; the decays; the read, then which slots are written, what stands in them then, and
-the values [6 N]; how many steps have passed since the last one, itself included."""
+the values [6 N]."""
 
 
 class Population(Drawn):
@@ -159,8 +159,10 @@ class Population(Drawn):
             ),
         ]
         at = io.integer("at", state.at)
+        now = io.number("now", state.now, finite=False)
         if not io.reading:
             return state
+        io.check(not math.isinf(now), f"now={now}: must be a time, or NaN for none")
         io.check(at < size, f"at={at}: there are {size} slots")
         for name, part in (("state_kv", parts[0]), ("window", parts[1])):
             io.check(bool((np.abs(part) <= LIMIT).all()), f"{name} holds values beyond 1e150")
@@ -169,12 +171,13 @@ class Population(Drawn):
         for view, part in zip((*views, fresh.thresholds), parts, strict=True):
             view[:] = part
         fresh.sum_window(at)
+        fresh.now = now
         return fresh
 
     def propose(self, x: Array, state: Firing, dt: float | None = None) -> tuple[Array, Proposal]:
         """One step: input [d] and state to read [3 N] and what ``commit`` needs.
 
-        ``dt`` is the time since the last step; None for one step.
+        ``dt`` is the time since the last step; None for one step, or what the state says is due.
         """
         return self.respond(self.weights.dot(x), state, dt)
 
@@ -182,12 +185,16 @@ class Population(Drawn):
         self, currents: Array, state: Firing, dt: float | None = None
     ) -> tuple[Array, Proposal]:
         """The same for queries, keys and values [3 N]."""
-        decays, kept, n, before = self.decays, self.trace_decay, 1, None
-        if dt is not None:
-            elapsed = check_elapsed(dt)
+        decays, kept, before = self.decays, self.trace_decay, None
+        elapsed = state.due if dt is None else check_elapsed(dt)
+        if elapsed is not None:
             decays, kept, n = decays**elapsed, kept**elapsed, n_steps(elapsed, 1.0)
             before = state = state.copy()
+            if dt is not None:
+                state.now += elapsed
             state.push_zeros(n - 1)
+            if self.target_rate is not None:
+                state.thresholds -= self.threshold_rate * self.target_rate * (n - 1)
         core = backend.kernels()
         if core is None:
             made = self._respond(currents, state, decays, kept)
@@ -195,7 +202,7 @@ class Population(Drawn):
             made = core.population_respond(
                 state.buffer, self.dim, decays, self.global_weight, kept, currents
             )
-        return made[: 3 * self.n_neurons], (before, decays, made, n)
+        return made[: 3 * self.n_neurons], (before, decays, made)
 
     def _respond(self, currents: Array, state: Firing, decays: Array, kept: float) -> Array:
         n, dim, size = state.sizes
@@ -219,12 +226,14 @@ class Population(Drawn):
 
     def commit(self, state: Firing, proposal: Proposal) -> Firing:
         """The state after the step of a proposal, made in place."""
-        before, decays, made, n_passed = proposal
-        if before is not None:
+        before, decays, made = proposal
+        if before is None:
+            state.now += 1.0
+        else:
             state = before
         rate, target = 0.0, 0.0
         if self.target_rate is not None:
-            rate, target = self.threshold_rate, self.target_rate * n_passed
+            rate, target = self.threshold_rate, self.target_rate
         core = backend.kernels()
         if core is not None:
             core.population_commit(state.buffer, self.dim, decays, made, rate, target)
@@ -249,6 +258,7 @@ class Population(Drawn):
         elapsed = check_elapsed(dt)
         state = state.copy()
         n = n_steps(elapsed, 1.0)
+        state.now += elapsed
         state.push_zeros(n)
         state.slots *= (self.decays**elapsed)[:, None]
         state.spikes[:] = 0.0

@@ -95,15 +95,22 @@ def test_a_step_decays_by_its_length(dt):
 
 @pytest.mark.parametrize("n_silent", [0, 1, 3, 15, 16, 40])
 @pytest.mark.parametrize("dt", [1.0, 0.5])
-def test_an_event_after_a_silence_is_stepping_through_it(n_silent, dt):
-    sparse, dense = (HybridLinearAttentionNeuron(dim=4, dt=dt) for _ in range(2))
+@pytest.mark.parametrize("target_rate", [None, 0.2])
+def test_an_event_after_a_silence_is_stepping_through_it(n_silent, dt, target_rate):
+    sparse, dense = (
+        HybridLinearAttentionNeuron(dim=4, dt=dt, target_rate=target_rate, threshold_rate=0.1)
+        for _ in range(2)
+    )
     currents = np.random.default_rng(0).normal(size=50).tolist()
     for current in currents:
         for _ in range(n_silent):
-            dense.step(0.0)
+            fired = dense.step(0.0)
+            if target_rate is not None:
+                dense.threshold_ -= 0.1 * fired  # who is not asked does not fire
         expected = dense.step(current)
         assert sparse.step(current, dt=dt * (n_silent + 1)) == expected
         assert sparse.v == pytest.approx(dense.v, rel=1e-12, abs=1e-12)
+        assert sparse.threshold_ == pytest.approx(dense.threshold_, rel=1e-12, abs=1e-12)
     np.testing.assert_allclose(sparse.state_kv, dense.state_kv, rtol=1e-12, atol=1e-12)
     assert np.array_equal(sparse.window, dense.window)
 
@@ -189,6 +196,8 @@ def test_a_population_is_its_neurons_one_by_one_to_the_bit(sizes, target_rate, c
         fires = []
         for neuron, current in zip(neurons, currents.T.tolist(), strict=True):
             threshold = neuron.threshold_
+            if dt and target_rate:
+                threshold -= neuron.threshold_rate * target_rate * 3  # round(3.5) - 1 silent steps
             fires.append(neuron.step_qkv(*current, dt) > threshold)
         assert read[:n].tolist() == [neuron.v for neuron in neurons]
         assert read[n : 2 * n].tolist() == fires
@@ -227,3 +236,24 @@ def test_resting_is_silence(core):
     state = population.commit(state, proposal)
     np.testing.assert_allclose(one, two, rtol=1e-12)
     np.testing.assert_allclose(slept.buffer, state.buffer, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("target", [0.05, 0.1, 0.3])
+def test_homeostasis_brings_every_neuron_of_a_population_to_the_target(target, core):
+    # a threshold too high for most to begin with, where without homeostasis some never fire
+    population, free = (
+        Population(12, 8, 8, threshold=3.0, target_rate=rate, threshold_rate=0.02, n_inputs=3)
+        for rate in (target, None)
+    )
+    X = np.random.default_rng(0).normal(size=(8_000, 3))
+    _, early = population.forward(X[:4_000], population.init_state())
+    reads, late = population.forward(X[4_000:], early)
+    rates = reads[:, 12:24].mean(axis=0)
+    assert np.abs(rates - target).max() < 0.03
+    assert rates.mean() == pytest.approx(target, abs=0.005)
+    # what a rate misses is what its threshold has moved meanwhile, and nothing else
+    moved = (late.thresholds - early.thresholds) / (0.02 * 4_000)
+    np.testing.assert_allclose(rates - target, moved, atol=1e-10)
+    alone, state = free.forward(X[4_000:], free.init_state())
+    assert np.abs(alone[:, 12:24].mean(axis=0) - target).max() > 0.08
+    assert np.array_equal(state.thresholds, np.full(12, 3.0))

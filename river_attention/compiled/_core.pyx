@@ -170,6 +170,7 @@ include "walker.pxi"
 include "regression.pxi"
 include "classes.pxi"
 include "several.pxi"
+include "means.pxi"
 include "scan.pxi"
 include "spiking.pxi"
 

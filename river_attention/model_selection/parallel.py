@@ -69,6 +69,7 @@ class Workers:
         chunks = deal(candidates, n_workers * TASKS_PER_WORKER)
         parallel = joblib.Parallel(self.n_jobs, batch_size=1, pre_dispatch="all", prefer=prefer)
         if getattr(backend, "supports_sharedmem", False):
+            block.prepare()
             done = parallel(joblib.delayed(_take)(chunk, block) for chunk in chunks)
         else:
             done = self._take_elsewhere(parallel, chunks, block)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from river import base
 
 from .. import backend
@@ -75,14 +74,13 @@ class Candidate:
         table = block.table
         if table is None:
             return False
-        truths = [row.y for row in block.rows]
         try:
             answers = self.model.predict_learn_many(
-                table.matrix, _labels(truths), block.weights(), names=table.names
+                table.matrix, block.labels, block.weights, names=table.names
             )
         except Exception:
             return False  # one by one, it says where
-        self.score.update_many(truths, answers.tolist())
+        self.score.update_block(block.truths, block.labels, answers)
         return True
 
     def _take_rows(self, rows: list[Row]) -> None:
@@ -141,8 +139,3 @@ def _learn(model: Any) -> Callable[..., None]:
             model.learn_one(x, y, **more)
 
     return learn
-
-
-def _labels(truths: list[Any]) -> Any:
-    """Labels as an array if they are floats: that takes the shortest way."""
-    return np.array(truths) if all(type(y) is float for y in truths) else truths

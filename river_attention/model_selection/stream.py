@@ -84,11 +84,28 @@ class Block:
             return None
         return Table(names, matrix.reshape(len(values), len(names)))
 
+    @functools.cached_property
+    def truths(self) -> list[Any]:
+        """The labels as they came."""
+        return [row.y for row in self.rows]
+
+    @functools.cached_property
+    def labels(self) -> Any:
+        """The labels as an array if they are floats, which takes the shortest way."""
+        truths = self.truths
+        return np.array(truths) if all(type(y) is float for y in truths) else truths
+
+    @functools.cached_property
     def weights(self) -> list[float] | float:
         """The sample weights; 1.0 where none has one."""
         if all(row.w is None for row in self.rows):
             return 1.0
         return [1.0 if row.w is None else row.w for row in self.rows]
+
+    def prepare(self) -> None:
+        """Make now what several threads would else make at once, each for itself."""
+        if self.table is not None:
+            _ = self.labels, self.weights
 
 
 def _row(x: Any, y: Any, extra: list[Any]) -> Row:

@@ -1,13 +1,14 @@
-r"""What a search costs: many candidates on one stream, halving, and how much of a stream it keeps.
+"""What a search over 64 candidates costs: workers, successive halving, memory.
 
-64 candidates (eight modes, two sizes, four forgetting factors, ``readout="rls"``) on 17 420 rows,
-with one job and with two; then by halving, and what that finds; and the peak of memory that a
-search of two candidates on an iterator takes, for the stream and for four of it in a row. Wall
-clock: jobs are threads.
+The candidates are 8 modes × 2 numbers of heads × 4 forgetting factors of
+``StreamingAttentionRegressor(readout="rls")``. Streams are those of ``--data DIR`` (NAME.npz with
+X [T, d], y [T], names [d]), else synthetic ones of 17 420 rows.
 
-    python benchmarks/model_selection.py [--data FILE.npz] [--rows N] [--rounds N] [--json FILE]
+    python benchmarks/model_selection.py                        seconds by n_jobs, in turn
+    python benchmarks/model_selection.py --halving [--data DIR] halving against all, by stream
+    python benchmarks/model_selection.py --memory               peak memory by length of an iterator
 
-FILE holds X [T, d], y [T] and names [d]; without it the stream is synthetic, with 7 columns.
+All take ``--rows N``, ``--only NAME ...`` and ``--json FILE``.
 """
 
 from __future__ import annotations
@@ -18,127 +19,164 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from river_attention import StreamingAttentionRegressor
+from river_attention import StreamingAttentionRegressor, backend
 from river_attention.model_selection import ProgressiveGridSearch
 
-Array = NDArray[np.float64]
-
-GRID = {
-    "mode": [
-        *("ret_net", "gla", "gla_vector", "hawk", "hgrn2", "mlstm", "delta_net", "gated_delta_net")
-    ],
-    "n_heads": [2, 4],
-    "forgetting_factor": [0.99, 0.995, 0.998, 0.999],
+N_ROWS = 17_420
+GRID: dict[str, list[Any]] = {
+    "mode": ["gla", "delta_net", "gated_delta_net", "hawk", "retnet", "rwkv7", "hgrn2", "mlstm"],
+    "n_heads": [1, 4],
+    "forgetting_factor": [0.99, 0.998, 0.9995, 1.0],
 }
 
-
-def synthetic(n_rows: int, seed: int = 0) -> tuple[list[str], Array, Array]:
-    """A stream that remembers its first column, beside a season."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_rows, 7))
-    y = 0.1 * rng.normal(size=n_rows) + np.sin(np.arange(n_rows) / 24.0)
-    y[3:] += X[:-3, 0]
-    return [f"x{i}" for i in range(7)], X, y
+Stream = list[tuple[dict[str, float], float]]
+Figures = list[dict[str, Any]]
 
 
-def read(path: Path | None, n_rows: int) -> tuple[list[str], Array, Array]:
-    """Names, X and y of a file, or of the synthetic stream."""
-    if path is None:
-        return synthetic(n_rows)
-    with np.load(path) as arrays:
-        names = [str(name) for name in arrays["names"]]
-        return names, arrays["X"][:n_rows], arrays["y"][:n_rows]
+def synthetic(n_rows: int, seed: int = 0) -> Iterator[tuple[dict[str, float], float]]:
+    """Six features with a season, and a target that remembers one of them; one row at a time."""
+    rng, past = np.random.default_rng(seed), 0.0
+    for t in range(n_rows):
+        values = rng.normal(size=6) + np.sin(2.0 * np.pi * t / 24.0)
+        past = 0.9 * past + values[0]
+        x = {f"x{i}": value for i, value in enumerate(values.tolist())}
+        yield x, float(past + values[1] + 0.1 * rng.normal())
 
 
-def search(n_jobs: int = 1, halving: bool = False) -> ProgressiveGridSearch:
-    """The search over all candidates."""
-    model = StreamingAttentionRegressor(readout="rls", memory=0, window=0, long_lags=0)
-    return ProgressiveGridSearch(model, GRID, n_jobs=n_jobs, halving=halving, progress=False)
+def load(folder: Path | None, n_rows: int, only: Sequence[str] | None) -> dict[str, Stream]:
+    """The first rows of every stream, by name."""
+    if folder is None:
+        streams = {f"synthetic {seed}": list(synthetic(n_rows, seed)) for seed in range(3)}
+    else:
+        streams = {}
+        for path in sorted(folder.glob("*.npz")):
+            with np.load(path) as arrays:
+                names = arrays["names"].tolist()
+                X, y = arrays["X"][:n_rows].tolist(), arrays["y"][:n_rows].tolist()
+            rows = [dict(zip(names, x, strict=True)) for x in X]
+            streams[path.stem] = list(zip(rows, y, strict=True))
+    return {name: rows for name, rows in streams.items() if not only or name in only}
 
 
-def rows_of(names: list[str], X: Array, y: Array, times: int = 1) -> Iterator[Any]:
-    """The rows one by one, as nobody could read them twice."""
-    for _ in range(times):
-        for x, label in zip(X, y, strict=True):
-            yield dict(zip(names, x.tolist(), strict=True)), float(label)
+def search(stream: Any, **params: Any) -> ProgressiveGridSearch:
+    """A search over the stream; raises if a candidate failed."""
+    model = StreamingAttentionRegressor(readout="rls", memory=0, window=0)
+    found = ProgressiveGridSearch(model, GRID, progress=False, **params).fit(stream)
+    errors = [error for error in found.cv_results_["error"] if error is not None]
+    if errors:
+        raise RuntimeError(f"{len(errors)} candidates failed, the first one with {errors[0]}")
+    return found
 
 
-def peak(names: list[str], X: Array, y: Array, times: int) -> float:
-    """Megabytes that a search on an iterator takes at most, beside what was there."""
-    few = ProgressiveGridSearch(
-        StreamingAttentionRegressor(readout="rls", memory=0, window=0, long_lags=0),
-        {"n_lags": [1, 6]},
-        progress=False,
-    )
-    tracemalloc.start()
-    few.fit(rows_of(names, X, y, times))
-    found = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return found / 1e6
+def workers(streams: dict[str, Stream], rounds: int) -> Figures:
+    """Seconds with one and with two workers in turn, the least of some rounds.
 
-
-def measure(path: Path | None, n_rows: int, rounds: int) -> dict[str, Any]:
-    """Seconds of every search, medians of interleaved rounds, and what they found."""
-    import pandas as pd
-
-    names, X, y = read(path, n_rows)
-    frame = pd.DataFrame(X, columns=names)
-    ways = {"one job": search(), "two jobs": search(2), "halving": search(halving=True)}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way.fit(frame, y)
-            seconds[name].append(time.perf_counter() - start)
-    best = {name: way.best_params_ for name, way in ways.items()}
-    return {
-        "rows": len(y),
-        "candidates": len(ways["one job"].cv_results_["params"]),
-        "seconds": {name: median(found) for name, found in seconds.items()},
-        "best": {
-            name: {key: str(value) for key, value in found.items()} for name, found in best.items()
-        },
-        "score": {name: way.best_score_ for name, way in ways.items()},
-        "megabytes": {times: peak(names, X, y, times) for times in (1, 4)},
-    }
-
-
-def table(found: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    seconds, one = found["seconds"], found["seconds"]["one job"]
-    lines = [
-        f"| {found['candidates']} candidates, {found['rows']} rows | seconds | one job / this | "
-        "best | MAE |",
-        "| --- | ---: | ---: | --- | ---: |",
-    ]
-    for name, took in seconds.items():
-        best = ", ".join(f"{key}={value}" for key, value in found["best"][name].items())
-        lines.append(
-            f"| {name} | {took:.1f} | {one / took:.2f} | {best} | {found['score'][name]:.4g} |"
+    ``bound`` is what two workers can gain at most: with a share p of the time of one worker spent
+    by the candidates, which run side by side, 1 / (1 - p / 2).
+    """
+    figures: Figures = []
+    for name, rows in streams.items():
+        turns = [[_timed(rows, n) for n in (1, 2)] for _ in range(rounds)]
+        seconds, cpu, share = np.array(turns).min(axis=0).T
+        ratios = [one[0] / two[0] for one, two in turns]
+        figures.append(
+            {
+                "stream": name,
+                "rows": len(rows),
+                "n_jobs=1, s": float(seconds[0]),
+                "n_jobs=2, s": float(seconds[1]),
+                "ratio, median": float(np.median(ratios)),
+                "ratio, best": float(np.max(ratios)),
+                "CPU time, ratio": float(cpu[1] / cpu[0]),
+                "bound": 1.0 / (1.0 - float(share[0]) / 2.0),
+            }
         )
-    short, long = found["megabytes"].values()
-    lines.append(f"\nAn iterator: {short:.1f} MB at most; four times as long: {long:.1f} MB.")
-    return "\n".join(lines)
+    return figures
+
+
+def _timed(rows: Stream, n_jobs: int) -> tuple[float, float, float]:
+    """Seconds of the clock, of the processor, and the share of the latter spent by candidates."""
+    start, cpu_start = time.perf_counter(), time.process_time()
+    found = search(rows, n_jobs=n_jobs)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
+    return seconds, cpu, float(np.sum(found.cv_results_["mean_fit_time"])) / cpu
+
+
+def halving(streams: dict[str, Stream]) -> Figures:
+    """Whether halving finds the best candidate, and the share of rows and seconds it takes."""
+    figures: Figures = []
+    for name, rows in streams.items():
+        every, half = search(rows), search(rows, halving=True)
+        scores = every.cv_results_["mean_test_score"]
+        figures.append(
+            {
+                "stream": name,
+                "rows": len(rows),
+                "same winner": half.best_index_ == every.best_index_,
+                "winner's error / least": scores[half.best_index_] / every.best_score_,
+                "median error / least": float(np.median(scores)) / every.best_score_,
+                "share of rows": _share(half, every, "n_rows"),
+                "share of CPU time": _share(half, every, "mean_fit_time"),
+            }
+        )
+    return figures
+
+
+def _share(part: ProgressiveGridSearch, whole: ProgressiveGridSearch, name: str) -> float:
+    return float(np.sum(part.cv_results_[name]) / np.sum(whole.cv_results_[name]))
+
+
+def memory(n_rows: int) -> Figures:
+    """Peak memory of a search over an iterator, by its length."""
+    search(synthetic(100))  # what is imported on the way
+    figures: Figures = []
+    for length in (n_rows, 2 * n_rows, 4 * n_rows):
+        tracemalloc.start()
+        try:
+            search(synthetic(length))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        figures.append({"rows": length, "peak, MB": peak / 1e6})
+    return figures
+
+
+def show(figures: Figures) -> None:
+    """Print figures as a table."""
+    print("| " + " | ".join(figures[0]) + " |")
+    print("|" + " ---: |" * len(figures[0]))
+    for row in figures:
+        cells = (f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row.values())
+        print("| " + " | ".join(cells) + " |")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the benchmark with command-line arguments ``argv``."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, help="a file of one stream")
-    parser.add_argument("--rows", type=int, default=17_420, help="the first rows")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds")
-    parser.add_argument("--json", type=Path, help="write the figures to a file")
+    """Run the benchmark with command-line arguments `argv`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--halving", action="store_true", help="halving against all candidates")
+    what.add_argument("--memory", action="store_true", help="memory with an iterator")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of NAME.npz")
+    parser.add_argument("--rows", type=int, default=N_ROWS, metavar="N", help="rows of a stream")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these streams")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of one and two workers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     arguments = parser.parse_args(argv)
-    found = measure(arguments.data, arguments.rows, arguments.rounds)
-    print(table(found))
+    if arguments.memory:
+        figures = memory(arguments.rows)
+    else:
+        streams = load(arguments.data, arguments.rows, arguments.only)
+        if not streams:
+            parser.error("no such stream: --data needs a folder of NAME.npz, --only their names")
+        figures = halving(streams) if arguments.halving else workers(streams, arguments.rounds)
+    print(f"64 candidates, {'compiled core' if backend.is_compiled() else 'NumPy'}\n")
+    show(figures)
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

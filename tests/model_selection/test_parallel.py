@@ -77,3 +77,19 @@ def test_a_dask_cluster_of_two_finds_what_one_finds(dies):
             found = search.fit(stream()).cv_results_["mean_test_score"].tolist()
         assert found == expected
         assert len(set(pids)) == 2
+
+
+@pytest.mark.slow
+def test_ray_finds_what_one_finds():
+    ray = pytest.importorskip("ray")
+    register_ray = pytest.importorskip("ray.util.joblib").register_ray
+    search = ProgressiveGridSearch(linear_model.PARegressor(), GRID, progress=False)
+    expected = search.fit(ROWS).cv_results_["mean_test_score"].tolist()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        register_ray()
+        with joblib.parallel_config(backend="ray", n_jobs=2):
+            found = search.fit(iter(ROWS)).cv_results_["mean_test_score"].tolist()
+    finally:
+        ray.shutdown()
+    assert found == expected

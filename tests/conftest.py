@@ -21,6 +21,7 @@ from river import base
 
 import river_attention
 from river_attention import backend
+from river_attention.readout import fits
 
 settings.register_profile(
     "reproducible",
@@ -51,6 +52,14 @@ def _settings(suits: Callable[[Any], bool] = lambda model: True) -> list[Any]:
         for params in cls._unit_test_params()
         if suits(cls(**params))
     ]
+
+
+@pytest.fixture(autouse=True)
+def small_fits(request, monkeypatch):
+    """Ensembles of a few trees: contracts do not ask how good they are, and every test has some."""
+    if request.node.get_closest_marker("whole_fits") is None:
+        monkeypatch.setitem(fits.SETTINGS, "max_iter", 5)
+        monkeypatch.setattr(fits, "N_TREES_OF_CLASSES", 3)
 
 
 @pytest.fixture(scope="session", params=ESTIMATORS)

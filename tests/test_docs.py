@@ -28,6 +28,9 @@ DOCS = PROJECT / "docs"
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 NOT_RUN = "# not run:"
 
+# pages show what users get
+pytestmark = pytest.mark.whole_fits
+
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 # what a heading may be, and what it is called as an anchor
 HEADING = re.compile(r"^#+ +(.+?)(?: *\{#([\w-]+)\})? *$", re.MULTILINE)

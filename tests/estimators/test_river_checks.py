@@ -16,6 +16,7 @@ ESTIMATORS = [
     for item in map(vars(river_attention).get, river_attention.__all__)
     if isinstance(item, type) and issubclass(item, base.Estimator)
 ]
+SOAK = "check_bounded_memory_growth"
 SETTINGS = [
     (functools.partial(cls, **params), f"{cls.__name__}-{i}")
     for cls in ESTIMATORS
@@ -28,7 +29,14 @@ def all_checks():
         seen = Counter()
         for check in checks.yield_checks(make()):
             seen[check.__name__] += 1
-            yield pytest.param(make, check, id=f"{name}-{check.__name__}-{seen[check.__name__]}")
+            # river's soak takes longer than all its other checks together
+            is_soak = check.__name__ == SOAK and not name.endswith("-0")
+            yield pytest.param(
+                make,
+                check,
+                id=f"{name}-{check.__name__}-{seen[check.__name__]}",
+                marks=[pytest.mark.slow] if is_soak else [],
+            )
 
 
 @pytest.mark.parametrize(("make", "check"), list(all_checks()))

@@ -77,10 +77,17 @@ def test_exact_gradients_need_no_more_steps_than_the_window():
     assert answers[0] != pytest.approx(answers[2], rel=1e-3)
 
 
+def pass_the_checks(make, soak):
+    """Go through river's checks, or through its soak, which takes longer than all others."""
+    for check in checks.yield_checks(make()):
+        if (check.__name__ == "check_bounded_memory_growth") is soak:
+            check(make())
+
+
+@pytest.mark.parametrize("soak", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cls", REGRESSORS)
-def test_trained_models_pass_the_checks_of_river(cls):
-    for check in checks.yield_checks(sgd(cls, **SMALL)):
-        check(sgd(cls, **SMALL))
+def test_trained_models_pass_the_checks_of_river(cls, soak):
+    pass_the_checks(lambda: sgd(cls, **SMALL), soak)
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)
@@ -251,9 +258,9 @@ def test_a_trained_classifier_descends_log_loss():
     assert max(map(abs, slopes.values())) > 1e-3
 
 
-def test_a_trained_classifier_passes_the_checks_of_river():
-    for check in checks.yield_checks(classifier()):
-        check(classifier())
+@pytest.mark.parametrize("soak", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_trained_classifier_passes_the_checks_of_river(soak):
+    pass_the_checks(classifier, soak)
 
 
 @pytest.mark.parametrize("optimizer", SUPPORTED, ids=lambda o: type(o).__name__)

@@ -105,7 +105,7 @@ def grown_by(layer, n):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("n", [2048, pytest.param(102_400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [1024, pytest.param(102_400, marks=pytest.mark.slow)])
 def test_the_memory_of_a_layer_is_flat(name, n):
     n_objects, n_bytes = grown_by(LAYERS[name](), n)
     assert n_objects < 500

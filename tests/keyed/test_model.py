@@ -468,13 +468,16 @@ def test_it_is_of_the_kind_of_its_model():
     assert kind(tree.HoeffdingTreeClassifier()) == [False, True, False, False]
 
 
+@pytest.mark.parametrize("soak", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", SETTINGS)
-def test_every_check_of_river_passes(make):
+def test_every_check_of_river_passes(make, soak):
     model = make()
     names = Counter()
     for check in checks.yield_checks(model):
         if check.__name__ not in model._unit_test_skips():
-            check(model.clone())
+            # river's soak takes longer than all its other checks together
+            if (check.__name__ == "check_bounded_memory_growth") is soak:
+                check(model.clone())
             names[check.__name__] += 1
     assert {"check_learn_many_matches_learn_one", "check_pickling"} <= (
         names.keys() | model._unit_test_skips()

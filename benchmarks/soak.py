@@ -188,6 +188,7 @@ MODELS: dict[str, Subject] = {
     "readout='rls', λ=.95": Subject(lambda: Whole(readout="rls", forgetting_factor=0.95), 10, True),
     "readout='rls', λ=.998": Subject(lambda: Whole(readout="rls"), 10, True),
     "default": Subject(Whole, 10, True),
+    "trees=50": Subject(lambda: Whole(trees=50), 10, True),
     "three targets": Subject(Several, 10, True),
 }
 

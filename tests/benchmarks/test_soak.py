@@ -33,9 +33,11 @@ def fresh_error(name, steps):
     return soak.fresh_error(name, steps)
 
 
+TREES = "trees=50"
 RUNS = [
     pytest.param(name, case, steps, marks=marks, id=f"{name}-{case}-{steps}")
     for name in soak.MODELS
+    if name != TREES
     # several targets take their time
     for steps, marks in (
         (FEW, pytest.mark.slow if name == "three targets" else ()),
@@ -62,6 +64,19 @@ def test_it_survives(name, case, steps):
 @pytest.mark.parametrize(("name", "case", "steps"), RECOVERIES)
 def test_a_live_signal_is_learned_afterwards_as_by_a_fresh_model(name, case, steps):
     assert report(name, case, steps).ratio <= 1.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", soak.CASES)
+def test_trees_survive(case):
+    seen = report(TREES, case, 20_000)
+    assert seen.finite
+    assert seen.within_guard
+    assert seen.smallest_eigenvalue > 0.0
+    assert seen.n_resets == 0
+    # the window is full by then, but no two ensembles have as many nodes
+    assert seen.growth < 10.0
+    assert seen.ratio <= 1.1
 
 
 def test_every_row_of_a_plan_is_used():

@@ -130,10 +130,10 @@ class Chunk:
         How many there are so far.
     """
 
-    def __init__(self, width: int, n: int = CHUNK) -> None:
-        self.rows = np.empty((n, width), np.float32)
-        self.steps = np.empty(n)
-        self.weights = np.empty(n)
+    def __init__(self, width: int) -> None:
+        self.rows = np.empty((CHUNK, width), np.float32)
+        self.steps = np.empty(CHUNK)
+        self.weights = np.empty(CHUNK)
         self.n = 0
 
     @property

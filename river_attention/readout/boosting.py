@@ -191,11 +191,12 @@ class Boosted(Stateful):
             io.check(len(rows) <= self.n, "n: fewer than there are rows")
             io.check(len(rows) <= fits.ROWS + self.every + 2 * fits.CHUNK, "rows: too many")
             io.check(len(features) == len(renewed), "renewed_at: one for each")
+            io.check(max(features, default=-1) < rows.shape[1], "renewed: an unknown feature")
             self._since = dict(zip(features, renewed, strict=True))
             self.chunks = list(chunks_of(rows, steps, weights))
             kept = len(rows)
-        has = [int(part is not None) for part in (self.trees, self._coming)]
-        fitted, coming = io.integers("has_trees", has)[:2]
+        fitted = io.integer("is_fitted", self.trees is not None)
+        coming = io.integer("is_fitting", self._coming is not None)
         width = rows.shape[1]
         fresh = self.kind()
         self.trees = io.child("trees", self.trees or fresh, width) if fitted else None

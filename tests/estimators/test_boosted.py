@@ -12,8 +12,9 @@ import pytest
 from river import drift
 
 import river_attention
-from river_attention import StreamingAttentionRegressor, load
+from river_attention import StreamingAttentionRegressor, backend, load
 from river_attention.readout import boosting, fits
+from river_attention.state import StateError
 
 SMALL = {"mode": "gla", "n_heads": 2, "memory": 0, "window": 30, "long_lags": 4, "trees": 40}
 
@@ -110,16 +111,27 @@ def test_predictions_are_pure_and_repeat():
     assert pickle.dumps(model) == before
 
 
-def test_looking_ahead_is_as_living_through_it():
+def test_looking_ahead_is_as_living_through_it(monkeypatch):
     model = make()
     run(model, rows(150))
-    lived, future = copy.deepcopy(model), model.rollout()
-    scale = lived.task_.target.scale
-    for x, y in list(rows(3, seed=5)):
-        # scales and weights of the rollout stay
-        assert abs(future.predict(x) - lived.predict_one(x)) < 1.5 * scale
-        future.advance(y)
-        lived.learn_one(x, y)
+    x, after = {"a": 0.5, "b": 1.0}, {"a": -0.5, "b": 1.0}
+    monkeypatch.setattr(backend, "_core", None)
+    plain = copy.deepcopy(model)
+    monkeypatch.undo()
+    said = {}
+    for y in (0.0, 10.0):
+        for one in (model, plain):
+            future = one.rollout()
+            assert future.predict(x) == pytest.approx(model.predict_one(x), rel=1e-12)
+            future.advance(y)
+            said.setdefault(y, []).append(future.predict(after))
+        # both backends see the same past ahead
+        assert said[y][0] == pytest.approx(said[y][1], rel=1e-12)
+    # the step before is in what trees see
+    assert said[0.0] != said[10.0]
+    row = future._task.propose(future._task.features.encoder.encode(after)).evidence["boosted"]
+    assert row[0] == 10.0
+    assert row[-3::2].tolist() == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("params", [{}, {"advance_on": "predict"}, {"prior": "mean"}])
@@ -217,6 +229,31 @@ def test_a_recycled_column_is_missing_until_the_next_fit():
     restored = make(max_features=2)
     restored.set_state(model.get_state())
     assert run(restored, stream) == run(model, stream)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("renewed", [10**6]),
+        ("renewed_at", [1, 2, 3]),
+        ("n", 3),
+        ("is_fitted", -1),
+        ("weights", np.full(1, -1.0)),
+        ("trees.roots", np.array([10**6], np.int32)),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(name, value):
+    model = make(max_features=2)
+    run(model, rows(150))
+    model.learn_one({"new": 1.0}, 1.0)
+    before, state = pickle.dumps(model), model.get_state()
+    prefix = "readout.trees."
+    bad = state | {prefix + name: value}
+    if name == "renewed":
+        bad |= {prefix + "renewed_at": [0]}
+    with pytest.raises(StateError, match=name.split(".")[-1]):
+        model.set_state(bad)
+    assert pickle.dumps(model) == before
 
 
 def test_a_row_without_weight_is_not_kept():

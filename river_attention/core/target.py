@@ -49,6 +49,7 @@ Array = NDArray[np.float64]
 
 PRIORS = ("persistence", "mean", "zero")
 LAG_LIMIT = 3.0
+_NOTHING = np.zeros(0)
 _LAG_LIMIT = Limit(LAG_LIMIT)
 STEPS_PER_SCALE = 5.0
 _WIDE = 1000.0
@@ -227,6 +228,8 @@ class Target(Stateful):
     @property
     def history(self) -> Array:
         """The last target, and how earlier ones differ from it; NaN while there is none."""
+        if not self._in_history:
+            return _NOTHING
         if self.last is None:
             return np.full(len(self._in_history), math.nan)
         seen = self._raw_lags[self._in_history]

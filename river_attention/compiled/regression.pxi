@@ -379,6 +379,25 @@ cdef class Regression(Walker):
         branch.holds = True
         return branch
 
+    def become(self, Regression other):
+        """See all twins."""
+        cdef object mine, theirs
+        self._check_idle()
+        other._check_idle()
+        if not other.holds and not other._take() or not self.holds and not self._take():
+            return False
+        mine, theirs = self.encoder, other.encoder
+        if other.foreign or mine.names != theirs.names or mine.n_evicted != theirs.n_evicted:
+            return False
+        if not walk_copy(&self.walk, &other.walk):
+            return False
+        self.clock[:] = other.clock
+        self.seen_at[:] = other.seen_at
+        self.once[:] = other.once
+        self.dirty, self.remembers = True, False
+        self.changes += 1
+        return True
+
     def attention(self):
         """What retrieval looks back to from the step proposed last [metric, temperature, n]."""
         cdef CRetrieval *s = &self.walk.retrieval

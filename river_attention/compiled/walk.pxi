@@ -280,3 +280,6 @@ cdef extern from "src/walk.h" nogil:
     void rls_see(RLS *, const double *features, int n)
     const Kernels *best_kernels()
     const char *instructions()
+
+cdef extern from "src/copy.h" nogil:
+    int walk_copy(Walk *to, const Walk *other)

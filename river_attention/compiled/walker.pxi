@@ -107,6 +107,10 @@ cdef class Walker:
     cdef int _give(self) except -1:
         raise NotImplementedError
 
+    def become(self, other):
+        """Know what another one knows, of a task that was made the same; False: ask NumPy."""
+        return False
+
     cdef int _read_encoder(self, object encoder) except -1:
         self.encoder = known(encoder, Encoder)
         self.counts = encoder.max_features is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,10 +16,11 @@ from ..core import Target
 from ..core.ahead import ErrorsAhead, Origins, changes_ahead, experts_ahead
 from ..encoding import check_categorical
 from ..files import Saved
+from ..layers.window import Ring
 from ..modes import Mode
-from ..moments import TINY
 from ..readout.intervals import ErrorQuantiles, Levels, check_levels
 from ..state import Stateful, Writer
+from ._behind import Behind
 from ._stream import normal, resolve_seed
 from .regressor import StreamingAttentionRegressor
 
@@ -53,14 +53,15 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
       the difference between the means of the last season and of the season before.
 
     **How the shares are learned.** ``forecast`` changes nothing, so the experts are put to the test
-    while learning: a second regressor follows ``horizon`` steps behind, and knows nothing of what
-    came in between. All experts forecast from there with the features that did come, and are
-    compared with the targets that did come. Shares are uniform until then. Each of the first 1000
-    origins is scored so, then an eighth of them, with η = 0.4 (:class:`.core.ahead.Origins`; with a
-    horizon beyond 24 one of ⌈horizon / 24⌉ or fewer, so that the mean cost of a step stays
-    bounded). It costs one update of the second regressor, and one prediction for each of the
-    ``horizon`` steps of an origin, whatever is asked of ``forecast``. Steps beyond ``horizon`` use
-    the shares of the last one.
+    while learning: they forecast from where the regressor was ``horizon`` steps ago, which knew
+    nothing of what came in between, with the features that did come, and are compared with the
+    targets that did come. Shares are uniform until then. Each of the first 1000 origins is scored
+    so, by a second regressor that follows ``horizon`` steps behind; then an eighth of them, by a
+    copy of the regressor for each that waits, with η = 0.4 (:class:`.core.ahead.Origins`; with a
+    horizon beyond 24 one of ⌈horizon / 24⌉ or fewer, so that the mean cost of a step stays bounded,
+    and there are never more than 26 copies). It costs one prediction for each of the ``horizon``
+    steps of an origin, whatever is asked of ``forecast``. Steps beyond ``horizon`` use the shares
+    of the last one.
 
     **Limits.** h steps ahead a forecast stays within the range of the targets seen so far, widened
     on both sides by its own width times 1 + h / m, with m the season, or without one the number of
@@ -121,7 +122,8 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     past_
         The targets it still knows, the last one at the end.
     regressor_, behind_
-        The regressor, and the one that follows ``horizon`` steps behind.
+        The regressor, and the regressor as it was where forecasts are scored next: None where no
+        origin waits.
 
     Examples
     --------
@@ -186,17 +188,11 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self.seed = seed
         drawn = resolve_seed(seed)
         self.regressor_ = self._build(drawn)
-        self.behind_ = self._build(drawn)
-        # what the second regressor has not learned yet
-        self._waiting: deque[tuple[dict[Any, float], float]] = deque()
-        # targets, as far back as any expert looks from where the second regressor is
-        self._past = np.zeros(0)
-        self._reach = max(window + 1, 2 * (self.season or 1)) + self.horizon
-        self._n_origins = 0
-        self._origins = Origins(math.ceil(self.horizon / _PREDICTIONS_PER_STEP))
-        self._known = ErrorsAhead(self.horizon, len(self._names()), self._origins.spacings)
-        # how large errors were expected to be at the origins that will be scored [horizon] each
-        self._sizes: deque[Array] = deque()
+        origins = Origins(math.ceil(self.horizon / _PREDICTIONS_PER_STEP))
+        self._behind = Behind(self._build(drawn), self.horizon, origins)
+        # targets, as far back as any expert looks from where an origin is
+        self._past = Ring(max(window + 1, 2 * (self.season or 1)) + self.horizon, y=())
+        self._known = ErrorsAhead(self.horizon, len(self._names()), origins.spacings)
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -207,31 +203,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def transfer(self, io: Writer, *_: Any) -> None:
         self.regressor_ = io.child("regressor", self.regressor_)
-        self.behind_ = io.child("behind", self.behind_)
-        self._n_origins = io.integer("n_origins", self._n_origins)
+        self._behind = io.child("", self._behind, self.regressor_)
         self._known = io.child("", self._known)
-        sizes = np.array(self._sizes).reshape(-1, self.horizon)
-        sizes = io.array("sizes", sizes, None, self.horizon, low=TINY)
-        self._past = io.array("past", self._past, None)
-        io.check(len(self._past) <= self._reach, f"past is longer than {self._reach}")
-        names = list(dict.fromkeys(name for x, _ in self._waiting for name in x))
-        rows = np.array([[x.get(name, math.nan) for name in names] for x, _ in self._waiting])
-        y = io.array("waiting.y", np.array([y for _, y in self._waiting]), None)
-        n_waiting = len(y)
-        rows = rows.reshape(len(self._waiting), len(names))
-        names = io.names("waiting.names", names)
-        rows = io.array("waiting.x", rows, n_waiting, len(names), finite=False)
-        io.check(n_waiting < self.horizon and n_waiting <= len(self._past), "waiting: too many")
-        if io.reading:
-            origins = range(self._n_origins, self._n_origins + n_waiting)
-            n_sizes = sum(origin in self._origins for origin in origins)
-            io.check(len(sizes) == n_sizes, f"sizes: one for each of {n_sizes} origins")
-            self._sizes = deque(sizes)
-            # what is missing is absent
-            self._waiting = deque(
-                ({k: v for k, v in zip(names, x, strict=True) if math.isfinite(v)}, target)
-                for x, target in zip(rows.tolist(), y.tolist(), strict=True)
-            )
+        self._past = io.child("past", self._past)
+        n_steps, n = self._behind.n_steps, self._past.n
+        io.check(self._past.n_appended == n_steps, f"past: of {self._past.n_appended} targets")
+        io.check(n == min(n_steps, self._past.capacity), f"past has {n} targets")
 
     def _build(self, seed: int) -> StreamingAttentionRegressor:
         return StreamingAttentionRegressor(
@@ -261,7 +238,12 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     @property
     def past_(self) -> Array:
         """The targets it still knows, the last one at the end: as many as any expert looks back."""
-        return self._past.copy()
+        return self._past["y"].copy()
+
+    @property
+    def behind_(self) -> StreamingAttentionRegressor | None:
+        """The regressor as it was where forecasts are scored next; None if none wait."""
+        return self._behind.model
 
     def _names(self) -> list[str]:
         """The experts, in the order of ``_experts``."""
@@ -297,17 +279,14 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
                 "learn_one(forecast(1)[0])"
             ) from None
         features = self._clean(x)
-        origin = self._n_origins + len(self._waiting)
-        if origin in self._origins:
-            self._sizes.append(self._known.size.copy())
-        self._waiting.append((features, target))
-        self._past = np.concatenate([self._past[1 - self._reach :], [target]])
+        behind = self._behind
+        origin = behind.begin(self.regressor_, self._known.size)
         self.regressor_.learn_one(features, target)
-        if len(self._waiting) == self.horizon:
-            if self._n_origins in self._origins:
-                self._score(self._sizes.popleft())
-            self._n_origins += 1
-            self.behind_.learn_one(*self._waiting.popleft())
+        self._past.append(y=target)
+        behind.join(origin, features, target)
+        if behind.is_full:
+            self._score()
+            behind.move_on()
 
     def forecast(
         self,
@@ -373,10 +352,10 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _means(self, n_steps: int, features: list[dict[Any, float]]) -> list[float]:
         """The forecast for each step ahead."""
-        if not len(self._past):
+        if not self._past.n:
             return [0.0] * n_steps
         weights = self._known.shares[np.minimum(np.arange(n_steps), self.horizon - 1)]
-        experts = self._experts(self.regressor_, self._past, features)
+        experts = self._experts(self.regressor_, self._past["y"], features)
         means: list[float] = self._mix(self.regressor_, weights, experts).tolist()
         return means
 
@@ -391,9 +370,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             Those of ``forecast``.
         """
         _, features = self._ahead(horizon, xs)
-        if not len(self._past):
+        if not self._past.n:
             return {}
-        experts = self._experts(self.regressor_, self._past, features)
+        experts = self._experts(self.regressor_, self._past["y"], features)
         return dict(zip(self._names(), experts.tolist(), strict=True))
 
     def _ahead(
@@ -423,24 +402,27 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             return known
         return {name: value for name, value in known.items() if value == value}
 
-    def _score(self, sizes: Array) -> None:
+    def _score(self) -> None:
         """Let the experts forecast what waits, as seen from before, and move the shares.
 
-        Errors count in units of ``sizes``, what was expected of them at the origin.
+        Errors count in units of what was expected of them at the origin.
         """
-        model, features = self.behind_, [x for x, _ in self._waiting]
-        season, sparse = self.season or 0, self._origins.are_sparse(self._n_origins)
+        due = self._behind.due()
+        if due is None:
+            return
+        model, features, origin = due
+        past, sparse = self._past["y"], self._behind.origins.are_sparse(origin.at)
         if model._twin is not None and model._twin.score(
-            features, self._past, season, self._known, sizes, sparse
+            features, past, self.season or 0, self._known, origin.sizes, sparse
         ):
             return
         scale = model._target.scale
         if scale == 0.0:
             return
-        past, truth = self._past[: -self.horizon], self._past[-self.horizon :]
-        experts = self._experts(model, past, features)
+        truth = past[-self.horizon :]
+        experts = self._experts(model, past[: -self.horizon], features)
         mixed = self._mix(model, self._known.shares, experts)
-        self._known.learn(experts, mixed, truth, scale, sizes, sparse)
+        self._known.learn(experts, mixed, truth, scale, origin.sizes, sparse)
 
     def _experts(
         self, model: StreamingAttentionRegressor, past: Array, xs: list[dict[Any, float]]

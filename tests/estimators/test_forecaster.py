@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import datetime as dt
 import math
 import pickle
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import datasets, evaluate, metrics, proba
 
-from river_attention import StreamingAttentionForecaster
+from river_attention import StreamingAttentionForecaster, StreamingAttentionRegressor
 from river_attention.core.ahead import Origins
 from river_attention.readout.shares import reweighted
 from river_attention.state import StateError
@@ -282,6 +283,63 @@ def test_the_second_regressor_is_the_model_of_some_steps_ago():
     assert model.behind_.predict_one({"a": 0.3}) == old.regressor_.predict_one({"a": 0.3})
 
 
+@pytest.fixture
+def few_at_first(monkeypatch):
+    """Origins that are sparse before a thousand rows."""
+    monkeypatch.setattr("river_attention.core.ahead._FIRST", 30)
+
+
+def test_where_origins_are_sparse_it_is_the_model_of_the_first_one_that_waits(few_at_first):
+    rows, model = noisy(90), StreamingAttentionForecaster(horizon=9, **SMALL)
+    origins, seen = Origins(), set()
+    for t, (x, y) in enumerate(rows):
+        model.learn_one(y, x)
+        waiting = [at for at in range(max(0, t - 7), t + 1) if at in origins]
+        if t < 37:
+            assert model.behind_.task_.target.n == max(0, t - 7)
+        elif not waiting:
+            assert model.behind_ is None
+            seen.add(None)
+        else:
+            old = learned(StreamingAttentionForecaster(horizon=9, **SMALL), rows[: waiting[0]])
+            assert model.behind_.predict_one({"a": 0.3}) == old.regressor_.predict_one({"a": 0.3})
+            seen.add(waiting[0])
+    assert len(seen) > 5
+    assert None in seen
+    assert model.n_scored_ == sum(at in origins for at in range(90 - 9 + 1)) - 2
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 20])
+def test_files_and_pickles_go_on_wherever_origins_wait(few_at_first, horizon):
+    rows = noisy(75)
+    model = StreamingAttentionForecaster(horizon=horizon, **SMALL)
+    for n, (x, y) in enumerate(rows[:55]):
+        model.learn_one(y, x)
+        if n % 4 == 0 and n > 20:
+            loaded = StreamingAttentionForecaster.from_bytes(model.to_bytes())
+            copies = loaded, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)
+            other = copy.deepcopy(model)
+            expected = learned(other, rows[n + 1 : n + 22]).get_state()
+            for again in copies:
+                state = learned(again, rows[n + 1 : n + 22]).get_state()
+                assert state.keys() == expected.keys()
+                assert all(np.array_equal(state[k], expected[k]) for k in state)
+
+
+def test_an_origin_does_not_begin_with_a_row_that_fails(few_at_first, monkeypatch):
+    rows = noisy(80)
+    at = next(at for at in range(55, 80) if at in Origins())
+    model = learned(StreamingAttentionForecaster(horizon=9, **SMALL), rows[:at])
+    before = pickle.dumps(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamingAttentionRegressor, "learn_one", None)
+        with pytest.raises(TypeError):
+            model.learn_one(rows[at][1], rows[at][0])
+    assert pickle.dumps(model) == before
+    other = learned(StreamingAttentionForecaster(horizon=9, **SMALL), rows)
+    assert learned(model, rows[at:]).forecast(9) == other.forecast(9)
+
+
 def test_shares_are_uniform_until_a_forecast_met_its_target():
     model = learned(StreamingAttentionForecaster(horizon=12, **SMALL), noisy(12))
     assert all(
@@ -442,9 +500,10 @@ def soak(n_rows):
         model.learn_one(y, {"a": rng.normal(), "b": None if t % 5 else 1.0})
         if t % 200 == 0:
             assert np.isfinite(model.forecast(8)).all()
-        if t in (n_rows // 2, n_rows - 1):
+        # as large as it gets within some steps: there is a copy for every origin that waits
+        if t % (n_rows // 2) >= n_rows // 2 - 20:
             sizes.append(len(pickle.dumps(model)))
-    return sizes
+    return max(sizes[:20]), max(sizes[20:])
 
 
 def test_ten_thousand_steps_leave_it_sound_and_its_memory_flat():
@@ -483,7 +542,7 @@ def test_learning_leaves_the_state_in_the_compiled_core():
 def test_a_state_needs_the_sizes_of_every_origin_that_waits():
     model = learned(StreamingAttentionForecaster(horizon=5, **SMALL), noisy(30))
     state = model.get_state()
-    with pytest.raises(StateError, match="sizes: one for each of 4 origins"):
+    with pytest.raises(StateError, match=re.escape("sizes has shape (3, 5): expected (4, 5)")):
         model.set_state(state | {"sizes": state["sizes"][:-1]})
     with pytest.raises(StateError, match="not of as many forecasts"):
         model.set_state(state | {"noise.2.n": 3})

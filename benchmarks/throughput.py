@@ -31,6 +31,7 @@ import os
 import pstats
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,22 @@ class SeveralTargets:
             self.model.learn_one(x, {"y": y, **next(self._beside)})
 
 
+class LateLabels:
+    """A model whose labels come five rows late."""
+
+    def __init__(self) -> None:
+        self.model = StreamingAttentionRegressor(advance_on="predict")
+        self._waiting: deque[tuple[dict[Any, Any], float]] = deque()
+
+    def step_through(self, rows: Rows) -> None:
+        """Predict each row, and learn the one of five rows before."""
+        for x, y in rows:
+            self.model.predict_one(x)
+            self._waiting.append((x, y))
+            if len(self._waiting) > 5:
+                self.model.learn_one(*self._waiting.popleft())
+
+
 def our_models() -> dict[str, Model]:
     """Return our own models by name."""
     return {
@@ -97,6 +114,7 @@ def our_models() -> dict[str, Model]:
         "RLSRegressor()": RLSRegressor(),
         'StreamingAttentionRegressor(readout="rls")': StreamingAttentionRegressor(readout="rls"),
         "StreamingAttentionRegressor(window=0)": StreamingAttentionRegressor(window=0),
+        "StreamingAttentionRegressor(), labels five rows late": LateLabels(),
         "StreamingAttentionClassifier()": StreamingAttentionClassifier(),
         **{f"StreamingAttentionMultiRegressor(), {m} targets": SeveralTargets(m) for m in (2, 10)},
         "StreamingAttentionForecaster(), learning": StreamingAttentionForecaster(),
@@ -140,7 +158,7 @@ def random_rows(rng: np.random.Generator, n_rows: int, n_features: int) -> Rows:
 
 def step_through(model: Model, rows: Rows) -> None:
     """Predict and learn each row in turn; a forecaster of ours only learns."""
-    if isinstance(model, SeveralTargets):
+    if isinstance(model, (SeveralTargets, LateLabels)):
         model.step_through(rows)
     elif isinstance(model, AttentionTransformer):
         for x, y in rows:

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._validation import LIMIT, check_int, is_absent
-from .naming import canonical_name
+from .naming import canonical_name, mixed, name_seeds
 from .state import Stateful, Writer
 
 _QUICK = frozenset({float, int, bool, np.float64, np.bool_})
@@ -291,6 +291,9 @@ class Encoder(Stateful):
     array([nan,  5.,  0.])
     """
 
+    # of names, made when they are asked for
+    _seeds: NDArray[np.uint64] | None = None
+
     def __init__(
         self,
         max_features: int | None = None,
@@ -340,6 +343,7 @@ class Encoder(Stateful):
             self._once = np.zeros(n, np.bool_)
             self._once[once] = True
             self._since = np.array(since + [0] * (n - len(since)), np.int64)
+            self._seeds = None
             self._find_indicators()
 
     def clean(self, x: Any, known: Container[Hashable] = ()) -> dict[Hashable, float]:
@@ -392,6 +396,32 @@ class Encoder(Stateful):
         complete = not np.isnan(values).any()
         return Encoded(values, complete, new, np.array(seen, np.intp) if self._starts else None)
 
+    def seeds(self) -> NDArray[np.uint64]:
+        """Two numbers for the name of every column [n, 2], 0 for those that are pinned."""
+        if self._seeds is None:
+            self._seeds = name_seeds(self.names)
+            self._seeds[[not self._is_free(name) for name in self.names]] = 0
+        return self._seeds
+
+    def signature(self, encoded: Encoded) -> bytes:
+        r"""Bytes that are equal for equal ``x``, whatever columns have come in between.
+
+        .. math:: \sum_i \mathrm{mixed}(\mathrm{seeds}_i \oplus \mathrm{bits}(v_i)) \bmod 2^{64}
+
+        over the features that are not missing (or named, of categories) and not pinned; twice, with
+        both seeds of a name. It does not matter in which columns they stand.
+        """
+        values, seeds = encoded.values, self.seeds()
+        seen = np.flatnonzero(values == values) if encoded.seen is None else encoded.seen
+        values, seeds = values[seen], seeds[seen]
+        new = {name: value for name, value in encoded.new.items() if self._is_free(name)}
+        if new:
+            values = np.concatenate([values, list(new.values())])
+            seeds = np.concatenate([seeds, name_seeds(new)])
+        bits = (values + 0.0).view(np.uint64)  # -0.0 is 0.0
+        every = mixed(seeds ^ bits[:, np.newaxis]) * (seeds != 0)
+        return every.sum(axis=0, dtype=np.uint64).astype("<u8").tobytes()
+
     def _is_free(self, name: Hashable) -> bool:
         """Whether a name counts, and its column may be given to another one."""
         return self._pinned is None or not self._pinned(name)
@@ -437,6 +467,7 @@ class Encoder(Stateful):
     def _enter(self, appended: list[Hashable], victims: list[int], late: list[Hashable]) -> Entered:
         """Give names new columns, and the late ones those of others."""
         n, n_new = len(self.names), len(appended)
+        self._seeds = None
         for name in appended:
             self._columns[name] = len(self.names)
             self.names.append(name)

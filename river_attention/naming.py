@@ -14,7 +14,7 @@ import json
 import math
 import numbers
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -118,6 +118,33 @@ def generator(seed: int, *labels: str) -> np.random.Generator:
     text = "\x1f".join([str(seed), *labels])
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest(text: str) -> tuple[int, int]:
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+def name_seeds(names: Iterable[Hashable]) -> NDArray[np.uint64]:
+    """Two numbers for the canonical name of each [n, 2], never 0, the same in every process."""
+    digests = [_digest(canonical_name(name)) for name in names]
+    return np.array(digests, np.uint64).reshape(-1, 2) | np.uint64(1)
+
+
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The bits of each number, scattered over all of it.
+
+    The finaliser of SplitMix64 (Steele, Lea, Flood 2014, *Fast splittable pseudorandom number
+    generators*), one to one.
+
+    >>> mixed(np.array([0, 1, 2], np.uint64)) % 1000
+    array([  0, 789, 730], dtype=uint64)
+    """
+    z = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 @functools.lru_cache(maxsize=1024)

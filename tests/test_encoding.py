@@ -371,3 +371,51 @@ def test_an_encoder_cleans_as_the_function_does_whatever_way_it_takes(x, categor
     assert repr(cleaned) == repr(clean(x, categorical=categorical or ()))
     assert cleaned is not x
     assert repr(x) == repr(before)
+
+
+# --- what an x is known by
+
+
+def signature(encoder, x):
+    return encoder.signature(encoder.encode(x))
+
+
+def test_equal_rows_have_one_signature_in_any_order_and_before_their_columns():
+    encoder = Encoder()
+    x = {"a": 1.5, "b": -2.0, 3: 7.0}
+    before = signature(encoder, x)
+    encoder.enter(encoder.encode({"z": 1.0, "b": 1.0}))
+    assert signature(encoder, x) == before
+    encoder.enter(encoder.encode(x))
+    assert signature(encoder, dict(reversed(x.items()))) == before
+    assert signature(encoder, {"a": 1.5, "b": -2, 3.0: 7, "z": None}) == before
+    assert signature(encoder, {"a": 0.0}) == signature(encoder, {"a": -0.0})
+    assert len(before) == 16
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"a": 1.0}, {"a": 1.0, "b": 2.0, "c": 0.0}, {"a": 2.0, "b": 1.0}, {"a": 1.0, "b": 2.5}],
+)
+def test_other_rows_have_other_signatures(other):
+    encoder = Encoder()
+    encoder.enter(encoder.encode({"a": 1.0, "b": 2.0}))
+    assert signature(encoder, other) != signature(encoder, {"a": 1.0, "b": 2.0})
+
+
+def test_names_that_are_swapped_have_another_signature_and_pinned_ones_none():
+    encoder = Encoder(pinned=lambda name: name == "lag", categorical=("day",))
+    encoder.enter(encoder.encode({"a": 1.0, "lag": 2.0, "day": "mo"}))
+    encoder.enter(encoder.encode({"a": 1.0, "day": "tu"}))
+    assert signature(encoder, {"a": 1.0, "lag": 5.0}) == signature(encoder, {"a": 1.0})
+    days = {signature(encoder, {"a": 1.0, "day": day}) for day in ("mo", "tu", "we", None)}
+    assert len(days) == 4
+
+
+def test_a_column_that_was_given_away_signs_with_its_new_name():
+    encoder = Encoder(max_features=2)
+    encoder.enter(encoder.encode({"a": 1.0, "b": 2.0}))
+    before = signature(encoder, {"b": 3.0}), signature(encoder, {"c": 3.0})
+    encoder.enter(encoder.encode({"c": 1.0, "b": 2.0}))
+    assert encoder.n_evicted == 1
+    assert (signature(encoder, {"b": 3.0}), signature(encoder, {"c": 3.0})) == before

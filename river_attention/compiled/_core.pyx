@@ -11,7 +11,7 @@ inside) has one implementation, that of NumPy.
 from cpython.object cimport PyTypeObject
 from libc.float cimport DBL_MAX
 from libc.math cimport NAN, isfinite, fabs
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uintptr_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
@@ -148,7 +148,7 @@ _FIELDS = {
     Ring: {"capacity", "n", "n_appended", "_end", "_is_branch", "_rows"},
 }
 _FIELDS[BoostedMixture] = _FIELDS[Mixture] | {"boosted", "n_opinions"}
-_OPTIONAL = {"_layout"}
+_OPTIONAL = {"_layout", "_seeds"}
 
 
 class _Unknown(Exception):

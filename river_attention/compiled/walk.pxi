@@ -283,3 +283,9 @@ cdef extern from "src/walk.h" nogil:
 
 cdef extern from "src/copy.h" nogil:
     int walk_copy(Walk *to, const Walk *other)
+
+cdef extern from "src/signature.h" nogil:
+    void sign_row(
+        const double *values, const uint64_t *seeds, const int64_t *columns, int64_t n,
+        unsigned char *out
+    )

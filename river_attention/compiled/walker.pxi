@@ -39,6 +39,7 @@ cdef class Walker:
     cdef bint counts  # and whether they matter: there is a budget
     cdef readonly object named  # columns that the last x named; None for those that are not missing
     cdef list keys
+    cdef const uint64_t[:, ::1] seeds  # of the names of columns, once they were asked for
     cdef int *columns
     cdef double *seen
     cdef double *values
@@ -116,6 +117,7 @@ cdef class Walker:
         self.counts = encoder.max_features is not None
         self.clock, self.seen_at = encoder._clock, encoder._seen_at
         self.once = encoder._once.view(np.uint8)
+        self.seeds = None
         return 0
 
     cdef int _count(self, const double *values, bint complete) except -1:
@@ -369,9 +371,43 @@ cdef class Walker:
         self.kernels.finish(s)
         return True
 
-    def seen_values(self):
-        """Of the step proposed last: its values, and a copy of its evidence."""
-        return write(self.values, self.walk.n_inputs), write(self.walk.evidence, self.walk.size)
+    cdef bytes _sign(self, const double *values):
+        """What the row that was encoded last is known by; its values."""
+        cdef unsigned char signature[16]
+        cdef const int64_t[::1] columns
+        if self.seeds is None:
+            self.seeds = self.encoder.seeds()
+        if self.named is None:
+            if self.walk.n_inputs:
+                sign_row(values, &self.seeds[0, 0], NULL, self.walk.n_inputs, signature)
+            else:
+                sign_row(values, NULL, NULL, 0, signature)
+        else:
+            columns = np.ascontiguousarray(self.named, np.int64)
+            if columns.shape[0]:
+                sign_row(values, &self.seeds[0, 0], &columns[0], columns.shape[0], signature)
+            else:
+                sign_row(values, NULL, NULL, 0, signature)
+        return signature[:16]
+
+    def signature(self, x):
+        """What x is known by, see the encoder; None: ask NumPy."""
+        if not self.holds and not self._take():
+            return None
+        self._encode(x)
+        return None if self.new else self._sign(self.seen)
+
+    def see(self, bint signs):
+        """Time advances by the step proposed last; what it is known by, if asked, and its evidence.
+
+        Nothing may have happened in between.
+        """
+        if not self.holds or not self.remembers or self.new:
+            raise RuntimeError("there is no step that was proposed last")
+        cdef bytes signature = self._sign(self.values) if signs else None
+        evidence = write(self.walk.evidence, self.walk.size)
+        self._pass()
+        return signature, evidence
 
     def look(self, x):
         """A copy of the evidence of x; None: ask NumPy."""
@@ -387,12 +423,17 @@ cdef class Walker:
         self._propose(x)
         if self.new:
             return False
+        self._pass()
+        return True
+
+    cdef int _pass(self) except -1:
+        """Time advances by the step proposed last, without a label."""
         self._commit_foreign()
         self._count(self.values, self.walk.complete)
         self.dirty, self.remembers = True, False
         self.changes += 1
         self.kernels.commit(&self.walk)
-        return True
+        return 0
 
 
 cdef class PastAsInputs(Walker):

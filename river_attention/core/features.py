@@ -15,7 +15,6 @@ changes nothing; ``commit`` makes it the past.
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -351,23 +350,6 @@ class MemoryFeatures(Stateful):
                 unknown = math.nan if part == "boosted" else 0.0
                 for column in inputs.tolist():
                     rows[:, layout.places(part, column)] = unknown
-
-    def signature(self, encoded: Encoded) -> bytes:
-        """Bytes that are equal for equal x, whatever columns have come in between."""
-        values, names = encoded.values, self.encoder.names
-        seen = np.flatnonzero(values == values) if encoded.seen is None else encoded.seen
-        named = {canonical_name(names[i]): values[i] for i in seen if self._is_given(names[i])}
-        for name, value in encoded.new.items():
-            if self._is_given(name):
-                named[canonical_name(name)] = value
-        digest = hashlib.blake2b(digest_size=16)
-        for key in sorted(named):
-            number = float(named[key]) + 0.0  # -0.0 is 0.0
-            digest.update(f"{key}\0{number.hex()}\0".encode("utf-8", "surrogatepass"))
-        return digest.digest()
-
-    def _is_given(self, name: Hashable) -> bool:
-        return self._computed is None or not self._computed(name)
 
     def commit(self, step: Step) -> Grown:
         """Make a step the past; what the readout has to do about its features."""

@@ -284,27 +284,28 @@ class LabelledStream(Stream, Blocks):
         step = self._step(x)
         answer = read(step.evidence)
         if self.advance_on == "predict":
-            waits_under = self._key(step.transition.encoded, key)
+            waits_under = self._key(key, lambda: self._sign(step.transition.encoded))
             self._commit(step)
             self._pending.add(waits_under, step.evidence)
         return answer
 
-    def _key(self, encoded: Encoded, key: Hashable | None) -> Hashable:
+    def _key(self, key: Hashable | None, sign: Callable[[], bytes]) -> Hashable:
         """What a step waits under: the key that was given, else what x means."""
         if key is None:
-            # columns and names are those of the task, whoever holds its state
-            return ("x", self._names().signature(encoded))
+            return ("x", sign())
         hash(key)
         return ("key", key)
 
-    def _see_compiled(self, x: Mapping[Any, Any], key: Hashable | None) -> None:
+    def _sign(self, encoded: Encoded) -> bytes:
+        # columns and names are those of the task, whoever holds its state
+        return self._names().encoder.signature(encoded)
+
+    def _see_compiled(self, key: Hashable | None) -> None:
         """Let time advance by the step that the twin has just answered for; its evidence waits."""
-        values, buffer = self._twin.seen_values()
-        complete = not np.isnan(values).any()
-        waits_under = self._key(Encoded(values, complete, {}, self._twin.named), key)
-        evidence = self._evidence(buffer)
-        self._twin.advance(x)
-        self._pending.add(waits_under, evidence)
+        hash(key)
+        signature, buffer = self._twin.see(key is None)
+        waits_under = ("x", signature) if key is None else ("key", key)
+        self._pending.add(waits_under, self._evidence(buffer))
 
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
         if self.advance_on == "learn":
@@ -323,12 +324,15 @@ class LabelledStream(Stream, Blocks):
 
     def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Evidence:
         """What waits for the label of x; if nothing does, what x would be now."""
-        features = self._names()
         # what a task adds to x is no part of what x means
-        encoded = features.encoder.encode(self._given(x))
-        evidence: Evidence | None = self._pending.pop(self._key(encoded, key))
+        given = self._given(x)
+        signature = None if self._twin is None else self._twin.signature(given)
+        if signature is None:
+            signature = self._sign(self._names().encoder.encode(given))
+        waits_under = self._key(key, lambda: signature)
+        evidence: Evidence | None = self._pending.pop(waits_under)
         if evidence is not None:
-            features.refresh(evidence)
+            self._names().refresh(evidence)
             return evidence
         seen = None if self._twin is None else self._twin.look(x)
         evidence = self._step(x).evidence if seen is None else self._evidence(seen)

@@ -268,7 +268,7 @@ class StreamingAttentionClassifier(OneLabel, LabelledStream, base.MiniBatchClass
         said = self._twin_says(x)
         if said is not None and (self.advance_on == "learn" or not self._twin.new):
             if self.advance_on == "predict":
-                self._see_compiled(x, key)
+                self._see_compiled(key)
             return said
         probabilities: dict[Any, float] = self._see(x, key, self._task.value)
         return probabilities

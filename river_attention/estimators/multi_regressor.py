@@ -240,7 +240,7 @@ class StreamingAttentionMultiRegressor(  # type: ignore[misc]  # learn_one takes
             said: dict[Any, float] | None = self._twin.predict(x)
             if said is not None and (self.advance_on == "learn" or not self._twin.new):
                 if self.advance_on == "predict":
-                    self._see_compiled(x, key)
+                    self._see_compiled(key)
                 return said
         predictions: dict[Any, float] = self._see(x, key, self.task_.value)
         return predictions

@@ -275,7 +275,7 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
             answer = self._twin.distribution(x) if with_dist else self._twin.predict(x)
             if answer is not None and (self.advance_on == "learn" or not self._twin.new):
                 if self.advance_on == "predict":
-                    self._see_compiled(x, key)
+                    self._see_compiled(key)
                 return normal(*answer) if with_dist else answer
         return self._see(x, key, self._distribution if with_dist else self.task_.value)
 

@@ -61,6 +61,16 @@ def test_it_goes_on_as_the_other_one(parameters, monkeypatch):
         assert other.predict_one(some[0][0]) == one.predict_one(some[0][0])
 
 
+def test_an_old_model_becomes_a_young_one():
+    some = list(rows(90))
+    model, old = (StreamingAttentionRegressor(window=7) for _ in range(2))
+    learned(model, some[:20])
+    # far from its beginning, and taken over by C only then
+    learned(old, rows(450, seed=1)).get_state()
+    old.become(model)
+    assert_same(learned(old, some[20:]), learned(copy.deepcopy(model), some[20:]))
+
+
 def test_what_it_learns_then_is_its_own():
     some = list(rows(120))
     model, other = (StreamingAttentionRegressor(window=20) for _ in range(2))

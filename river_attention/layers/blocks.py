@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice
+from .cached import SharedKV
+from .grouped_query import GroupedQueryAttention
 from .trained import Dense, Layer, LayerNorm, positive
 
 Array = NDArray[Any]
@@ -62,6 +64,8 @@ class Activation(Layer):
 class Sequential(Layer):
     """One layer after the other; the state is the list of theirs.
 
+    Attention with ``kv_from=i``, in a block or not, reads the keys and values of layer i.
+
     Examples
     --------
     >>> layer = Sequential((Dense(2, 3, seed=1), Dense(3, 1, seed=2)))
@@ -79,11 +83,28 @@ class Sequential(Layer):
                     f"layers: {type(one).__name__} gives {one.n_outputs} numbers, "
                     f"{type(two).__name__} takes {two.d_in}"
                 )
+        # who reads the keys of whom
+        self._sources: dict[int, int] = {}
+        for i, layer in enumerate(self.layers):
+            own = _attention_of(layer)
+            if own is not None and own.kv_from is not None:
+                if own.kv_from >= i:
+                    raise ValueError(
+                        f"kv_from={own.kv_from}: must be below {i}, the layer's number"
+                    )
+                own.check_source(_attention_of(self.layers[own.kv_from]))
+                self._sources[i] = own.kv_from
         self.d_in, self.n_outputs = self.layers[0].d_in, self.layers[-1].n_outputs
         self._begin(None)
 
     def _children(self) -> dict[str, Layer]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
+
+    def _exchanges(self) -> list[tuple[SharedKV, ...]]:
+        """What layers get in a pass beside input and state: keys to lend or to read."""
+        lent = {source: SharedKV() for source in self._sources.values()}
+        of = {source: source for source in lent} | self._sources
+        return [(lent[of[i]],) if i in of else () for i in range(len(self.layers))]
 
     def init_state(self) -> list[Any]:
         """The states of the layers."""
@@ -92,8 +113,8 @@ class Sequential(Layer):
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """One step through all layers."""
         proposals = []
-        for layer, own in zip(self.layers, state, strict=True):
-            x, proposal = layer.propose(x, own)
+        for layer, own, shared in zip(self.layers, state, self._exchanges(), strict=True):
+            x, proposal = layer.propose(x, own, *shared)
             proposals.append(proposal)
         return x, proposals
 
@@ -112,13 +133,13 @@ class Sequential(Layer):
         """A sequence through all layers; see ``Layer``."""
         X = self._check_inputs(X)
         finals, contexts = [], []
-        for i, layer in enumerate(self.layers):
+        for i, (layer, shared) in enumerate(zip(self.layers, self._exchanges(), strict=True)):
             own = None if state is None else state[i]
             if ctx:
-                X, final, context = layer.forward(X, own, ctx=True)
+                X, final, context = layer.forward(X, own, True, *shared)
                 contexts.append(context)
             else:
-                X, final = layer.forward(X, own)
+                X, final = layer.forward(X, own, False, *shared)
             finals.append(final)
         return (X, finals, contexts) if ctx else (X, finals)
 
@@ -187,10 +208,10 @@ class TransformerBlock(Layer):
         """The state of the attention."""
         return self.attention.init_state()
 
-    def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
-        """One step; the proposal is that of the attention."""
+    def propose(self, x: Array, state: Any, *shared: SharedKV) -> tuple[Array, Any]:
+        """One step; the proposal is that of the attention, ``shared`` goes to it."""
         inner = self._norm1.forward(x[None])[0][0] if self.norm == "pre" else x
-        read, proposal = self.attention.propose(inner, state)
+        read, proposal = self.attention.propose(inner, state, *shared)
         z = (x + read)[None]
         if self.norm == "post":
             z, _ = self._norm1.forward(z)
@@ -211,19 +232,19 @@ class TransformerBlock(Layer):
         """A copy that may advance while the original stays as it is."""
         return self.attention.branch(state)
 
-    def forward(self, X: Array, state: Any = None, ctx: bool = False) -> Any:
-        """A sequence [T, d]; see ``Layer``."""
+    def forward(self, X: Array, state: Any = None, ctx: bool = False, *shared: SharedKV) -> Any:
+        """A sequence [T, d]; see ``Layer``. ``shared`` goes to the attention."""
         X = self._check_inputs(X)
         pre, contexts = self.norm == "pre", {}
 
-        def through(name: str, rows: Array, own: Any = None) -> Any:
+        def through(name: str, rows: Array, own: Any = None, *more: SharedKV) -> Any:
             if not ctx:
-                return self._parts[name].forward(rows, own)
-            *result, contexts[name] = self._parts[name].forward(rows, own, ctx=True)
+                return self._parts[name].forward(rows, own, False, *more)
+            *result, contexts[name] = self._parts[name].forward(rows, own, True, *more)
             return result
 
         inner = through("norm1", X)[0] if pre else X
-        read, final = through("attention", inner, state)
+        read, final = through("attention", inner, state, *shared)
         z = X + read
         if not pre:
             z = through("norm1", z)[0]
@@ -250,3 +271,9 @@ class TransformerBlock(Layer):
             dz = dz + back("ffn", dz)
         dz = back("norm1", dz)
         return dz + back("attention", dz), self.grads
+
+
+def _attention_of(layer: Layer) -> GroupedQueryAttention | None:
+    """The layer itself, or the one in a block, if it is attention with keys and values."""
+    inner = layer.attention if isinstance(layer, TransformerBlock) else layer
+    return inner if isinstance(inner, GroupedQueryAttention) else None

@@ -31,7 +31,8 @@ from ..functional import (
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
 )
-from .grouped_query import NORM_EPS, Cached, GroupedQueryAttention, softmax_in_place
+from .cached import NORM_EPS, Cached, softmax_in_place
+from .grouped_query import GroupedQueryAttention
 from .trained import positive
 
 Array = NDArray[Any]
@@ -336,7 +337,14 @@ def mla_from_gqa(layer: GroupedQueryAttention, rank: int) -> MultiHeadLatentAtte
     >>> np.allclose(mla_from_gqa(layer, 4).forward(X)[0], layer.forward(X)[0])
     True
     """
-    for name, wanted in (("position", None), ("qk_norm", None), ("bias", False), ("causal", True)):
+    for name, wanted in (
+        ("position", None),
+        ("qk_norm", None),
+        ("bias", False),
+        ("causal", True),
+        ("kv_from", None),
+        ("share_kv", False),
+    ):
         if getattr(layer, name) != wanted:
             raise ValueError(f"{name}={getattr(layer, name)!r}: latents need {name}={wanted!r}")
     p = layer.parameters()

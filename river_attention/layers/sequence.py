@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from .._validation import LARGEST_ARRAY, check_choice, check_int, check_product
 from ..state import Writer
 from .blocks import Activation, Sequential, TransformerBlock
+from .cached import Cached
 from .caches import PagedKVCache, PagePool, RingKVCache
-from .grouped_query import Cached, GroupedQueryAttention
+from .grouped_query import GroupedQueryAttention
 from .latent import MultiHeadLatentAttention
 from .lstm import LSTM
 from .protocol import Drawn

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .._validation import check_choice
 from .cached import SharedKV
 from .grouped_query import GroupedQueryAttention
-from .trained import Dense, Layer, LayerNorm, positive
+from .trained import Dense, Layer, LayerNorm, check_dtype, positive
 
 Array = NDArray[Any]
 
@@ -45,8 +45,9 @@ _ACTIVATIONS = {"gelu": _gelu, "relu": _relu}
 class Activation(Layer):
     """GELU or ReLU of every number."""
 
-    def __init__(self, d: int, kind: str = "gelu") -> None:
+    def __init__(self, d: int, kind: str = "gelu", dtype: str = "float64") -> None:
         positive(d=d)
+        self.dtype = check_dtype(dtype)
         self.d, self.kind = d, check_choice("kind", kind, tuple(_ACTIVATIONS))
         self.d_in = self.n_outputs = d
         self._begin(None)
@@ -58,7 +59,7 @@ class Activation(Layer):
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradient of the input."""
-        return d_reads * ctx, self.grads
+        return self._as_own(d_reads) * ctx, self.grads
 
 
 class Sequential(Layer):
@@ -95,6 +96,7 @@ class Sequential(Layer):
                 own.check_source(_attention_of(self.layers[own.kv_from]))
                 self._sources[i] = own.kv_from
         self.d_in, self.n_outputs = self.layers[0].d_in, self.layers[-1].n_outputs
+        self.dtype = self.layers[0].dtype
         self._begin(None)
 
     def _children(self) -> dict[str, Layer]:
@@ -156,7 +158,7 @@ class TransformerBlock(Layer):
     Parameters
     ----------
     attention
-        A layer with as many outputs as inputs.
+        A layer with as many outputs as inputs; the block has its dtype.
     norm
         "pre" or "post".
     ffn_dim
@@ -184,7 +186,8 @@ class TransformerBlock(Layer):
         self.norm = check_choice("norm", norm, ("pre", "post"))
         self.activation = check_choice("activation", activation, tuple(_ACTIVATIONS))
         self.d_in = self.n_outputs = d
-        self._norm1 = LayerNorm(d)
+        self.dtype = attention.dtype
+        self._norm1 = LayerNorm(d, dtype=self.dtype)
         self._parts: dict[str, Layer] = {"attention": attention, "norm1": self._norm1}
         self._ffn: Sequential | None = None
         if ffn_dim is not None:
@@ -192,12 +195,12 @@ class TransformerBlock(Layer):
             second = None if seed is None else seed + 1
             self._ffn = Sequential(
                 (
-                    Dense(d, ffn_dim, seed=seed),
-                    Activation(ffn_dim, activation),
-                    Dense(ffn_dim, d, seed=second),
+                    Dense(d, ffn_dim, seed=seed, dtype=self.dtype),
+                    Activation(ffn_dim, activation, self.dtype),
+                    Dense(ffn_dim, d, seed=second, dtype=self.dtype),
                 )
             )
-            self._norm2 = LayerNorm(d)
+            self._norm2 = LayerNorm(d, dtype=self.dtype)
             self._parts |= {"norm2": self._norm2, "ffn": self._ffn}
         self._begin(seed)
 
@@ -210,6 +213,7 @@ class TransformerBlock(Layer):
 
     def propose(self, x: Array, state: Any, *shared: SharedKV) -> tuple[Array, Any]:
         """One step; the proposal is that of the attention, ``shared`` goes to it."""
+        x = self._as_own(x)
         inner = self._norm1.forward(x[None])[0][0] if self.norm == "pre" else x
         read, proposal = self.attention.propose(inner, state, *shared)
         z = (x + read)[None]
@@ -261,7 +265,7 @@ class TransformerBlock(Layer):
         def back(name: str, d: Array) -> Array:
             return self._parts[name].backward(d, ctx[name])[0]
 
-        dz = d_reads
+        dz = self._as_own(d_reads)
         if self.norm == "pre":
             if self._ffn is not None:
                 dz = dz + back("norm2", back("ffn", dz))

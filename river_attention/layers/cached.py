@@ -67,12 +67,17 @@ class Cached(Layer):
         # the step itself is not in the cache
         capacity = max(self.window - 1, 1)
         if self.cache == "ring" and pool is None:
-            return RingKVCache(capacity, self._fields())
+            return RingKVCache(capacity, self._fields(), self.dtype)
         if pool is None:
             # no budget: it grows with the branches that are alive
-            pool = PagePool(LARGEST_SIZE, self.page_size, self._fields())
+            pool = PagePool(LARGEST_SIZE, self.page_size, self._fields(), dtype=self.dtype)
         elif pool.fields != self._fields():
             raise ValueError(f"pool has fields {pool.fields}: expected {self._fields()}")
+        elif pool.dtype not in (self.dtype, "float16"):
+            raise ValueError(
+                f"pool has dtype={pool.dtype!r}: expected {self.dtype!r}, that of the layer, or "
+                "'float16'"
+            )
         return PagedKVCache(pool, capacity)
 
     def branch(self, state: Any) -> Any:

@@ -29,20 +29,19 @@ from numpy.typing import NDArray
 from .._validation import check_bool, check_choice, check_int
 from ..functional import (
     alibi_slopes,
-    apply_rope,
     chunked_attention,
     qk_norm,
     qk_norm_backward,
     relative_bias,
     relative_bias_backward,
-    rope_frequencies,
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
 )
-from ..functional.positions import ages, rotate, turns
+from ..functional.positions import ages
 from .cached import NORM_EPS, Cached, SharedKV, softmax_in_place
 from .caches import PagePool
-from .trained import Layer, positive
+from .rotation import Rotation
+from .trained import Layer, check_dtype, positive
 
 Array = NDArray[Any]
 
@@ -88,6 +87,8 @@ class GroupedQueryAttention(Cached):
         The window where ``window_size`` is None.
     cache, page_size
         "ring", or "paged" with so many rows a page.
+    dtype
+        "float64", or "float32": weights, cache and reads take half the memory, at 1e-6.
     seed
         Seed of the weights; None draws a new one.
 
@@ -126,6 +127,7 @@ class GroupedQueryAttention(Cached):
         max_context: int = 1024,
         cache: str = "ring",
         page_size: int = 128,
+        dtype: str = "float64",
         seed: int | None = None,
     ) -> None:
         positive(d_model=d_model, n_heads=n_heads, max_context=max_context, page_size=page_size)
@@ -161,7 +163,7 @@ class GroupedQueryAttention(Cached):
         self.out_proj = check_bool("out_proj", out_proj)
         self.max_context = max_context
         self.cache = check_choice("cache", cache, ("ring", "paged"))
-        self.page_size, self.seed = page_size, seed
+        self.page_size, self.dtype, self.seed = page_size, check_dtype(dtype), seed
         self.d_in = d_model
         self.n_outputs = d_model if out_proj else n_heads * self._d
         self._scale = 1.0 / math.sqrt(self._d)
@@ -173,9 +175,7 @@ class GroupedQueryAttention(Cached):
         self._v = "k" if share_kv and position != "rope" and qk_norm is None else "v"
         if position == "rope":
             dim = self._d if rope_dim is None else rope_dim
-            if dim > self._d:
-                raise ValueError(f"rope_dim={rope_dim}: at most head_dim={self._d}")
-            self._theta, self._factor = rope_frequencies(dim, rope_base, **(rope_scaling or {}))
+            self._rotation = Rotation(self._d, dim, rope_base, rope_scaling, rope_interleaved)
         if position == "alibi":
             self._slopes = alibi_slopes(n_heads)
         self._begin(seed)
@@ -297,10 +297,6 @@ class GroupedQueryAttention(Cached):
     def _normed(self, x: Array, gain: str) -> Array:
         return qk_norm(x, self.qk_norm, self.p[gain], eps=NORM_EPS) if self.qk_norm else x
 
-    def _turned(self, x: Array, positions: Array, inverse: bool = False) -> Array:
-        x = apply_rope(x, positions, self._theta, inverse, self.rope_interleaved)
-        return x if self._factor == 1.0 else x * self._factor
-
     def propose(self, x: Array, state: Any, shared: SharedKV | None = None) -> tuple[Array, Any]:
         """One step: input [d_model] and cache to read [n_outputs] and what is to be cached.
 
@@ -309,7 +305,7 @@ class GroupedQueryAttention(Cached):
         if not self.causal:
             raise ValueError("causal=False: a step cannot look ahead; use forward")
         n_q, n_kv, d = self.n_heads, self._n_kv, self._d
-        z = self._fused.dot(x)
+        z = self._fused.dot(np.asarray(x, self._fused.dtype))
         if self._fused_bias is not None:
             z += self._fused_bias
         z = z.reshape(-1, d)
@@ -322,10 +318,7 @@ class GroupedQueryAttention(Cached):
                 normed.append(self._normed(qk[n_q:], "k_norm"))
             qk = np.concatenate(normed)
         if self.position == "rope":
-            cos, sin = turns(float(source.n_appended), self._theta)
-            qk = rotate(qk, cos, sin, False, self.rope_interleaved)
-            if self._factor != 1.0:
-                qk *= self._factor
+            qk = self._rotation.step(qk, source.n_appended)
         q = qk[:n_q].reshape(n_kv, self._group, d) * self._scale
         if self._n_k:
             k, v = qk[n_q:], z[-n_kv:]
@@ -337,7 +330,7 @@ class GroupedQueryAttention(Cached):
             k, v, row, field = lent.k, lent.v, {}, lent.field
         parts = self._past(source)
         n = sum(len(part["k"]) for part in parts)
-        a = np.empty((n_kv, self._group, n + 1))
+        a = np.empty((n_kv, self._group, n + 1), z.dtype)
         start = 0
         for part in parts:
             stop = start + len(part["k"])
@@ -364,8 +357,7 @@ class GroupedQueryAttention(Cached):
 
     def attention_weights(self, x: Array, state: Any) -> Array:
         """What the step of x would look at: weights by age [H, n], the step itself first."""
-        X = np.asarray(x, np.float64)[None]
-        _, _, context = self.forward(X, state, ctx=True)
+        _, _, context = self.forward(np.asarray(x)[None], state, ctx=True)
         weights: Array = context["weights"][:, 0, ::-1]
         return weights
 
@@ -389,12 +381,12 @@ class GroupedQueryAttention(Cached):
         raw_q, raw_k = z[:, :n_q], z[:, n_q : n_q + self._n_k]
         q = self._normed(raw_q, "q_norm")
         if self.position == "rope":
-            q = self._turned(q, positions)
+            q = self._rotation.sequence(q, positions)
         final = None
         if self._n_k:
             k = self._normed(raw_k, "k_norm")
             if self.position == "rope":
-                k = self._turned(k, positions)
+                k = self._rotation.sequence(k, positions)
             rows = {"k": k, self._v: z[:, -self._n_kv :]}
             joined, n_past = self._joined(state, **rows) if self.causal else (rows, 0)
             kv = SharedKV() if shared is None else shared
@@ -441,14 +433,14 @@ class GroupedQueryAttention(Cached):
         if self.position == "relative":
             return relative_bias(self.p["relative"], age)
         if self.position == "alibi":
-            return -self._slopes[:, None, None] * age
+            return (-self._slopes[:, None, None] * age).astype(self.dtype, copy=False)
         return None
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradients of input and weights; what was cached before is taken as constant."""
         g, kv, X, positions = self.g, ctx["kv"], ctx["X"], ctx["positions"]
         n_past = kv.n_past
-        d_merged = d_reads
+        d_merged = d_reads = self._as_own(d_reads)
         if self.out_proj:
             g["Wo"] += d_reads.T @ ctx["merged"]
             if self.bias:
@@ -484,7 +476,7 @@ class GroupedQueryAttention(Cached):
     def _raw_gradient(self, dz: Array, raw: Array, gain: str, positions: Array) -> Array:
         """Gradient of queries or keys before they were normalised and turned."""
         if self.position == "rope":
-            dz = self._turned(dz, positions, inverse=True)
+            dz = self._rotation.sequence(dz, positions, inverse=True)
         if self.qk_norm:
             dz, d_gain, _ = qk_norm_backward(dz, raw, self.qk_norm, self.p[gain], NORM_EPS)
             self.g[gain] += d_gain

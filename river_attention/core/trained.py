@@ -26,7 +26,7 @@ from river import optim
 
 from ..encoding import Encoded
 from ..layers import Sequential
-from ..layers.sequence import last_attention, transfer_layer
+from ..layers.sequence import last_attention, taken_in, transfer_layer
 from ..naming import canonical_name, normal
 from ..readout.logistic import softmax
 from ..state import StateError, Stateful, Writer
@@ -220,7 +220,8 @@ class TrainedReadout(Stateful):
             for i, name in enumerate(before.names):
                 if name != names[i]:
                     chunk[:, i] = 0.0
-        reads, _, ctx = self.core.forward(chunk @ self.projection.T, before.carry, ctx=True)
+        rows = taken_in(chunk @ self.projection.T, self.core)
+        reads, _, ctx = self.core.forward(rows, before.carry, ctx=True)
         return reads[-1], chunk, ctx
 
     def _run(self, x: Array, before: Before | None = None) -> Any:
@@ -286,7 +287,8 @@ class TrainedReadout(Stateful):
         self.core.zero_grads()
         dH, _ = self.core.backward(d_reads, ctx)
         dW = dH.T @ chunk
-        theta = self.core.gradient
+        # optimizers work in float64, whatever the core is
+        theta = self.core.gradient.astype(np.float64, copy=False)
         norm = math.sqrt(theta @ theta + np.square(dW).sum() + np.square(d_rows).sum())
         if before is None:
             self.looked = self._seen(ctx)
@@ -322,7 +324,8 @@ class TrainedReadout(Stateful):
             oldest = np.zeros(len(self.names))
             values = self.inputs.pop(0)
             oldest[: len(values)] = values
-            _, self.carry = self.core.step(self.projection @ oldest, self.carry)
+            row = taken_in(self.projection @ oldest, self.core)
+            _, self.carry = self.core.step(row, self.carry)
         self._memo = None
 
     def look(self, x: Array) -> Array:

@@ -118,6 +118,6 @@ class Cached(Layer):
 
 def softmax_in_place(scores: Array) -> None:
     """Weights over the last axis, of which at least one is finite."""
-    scores -= scores.max(axis=-1, keepdims=True)
+    scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
     np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
+    scores /= np.add.reduce(scores, axis=-1, keepdims=True)

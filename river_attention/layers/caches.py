@@ -81,6 +81,16 @@ class RingKVCache(Ring):
         self.n_appended = 0
 
     @property
+    def fields(self) -> Fields:
+        """The shape of a row of every field."""
+        return {field: rows.shape[1:] for field, rows in self._rows.items()}
+
+    @property
+    def dtype(self) -> str:
+        """That of all fields, by name."""
+        return next(iter(self._rows.values())).dtype.name
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the buffers."""
         return sum(rows.nbytes for rows in self._rows.values())

@@ -192,12 +192,7 @@ class MultiHeadLatentAttention(Cached):
             self._turned(q[..., self.head_dim :], positions),
         )
 
-    def _expanders(self) -> tuple[Array, Array]:
-        """U [H, head_dim, r] and V [H, d_v, r]."""
-        both = self.p["Wkv_b"].reshape(self.n_heads, self.head_dim + self._dv, self.kv_lora_dim)
-        return both[:, : self.head_dim], both[:, self.head_dim :]
-
-    _views = (*Cached._views, "_fused")
+    _views = (*Cached._views, "_fused", "_U", "_V")
 
     def _bind(self, theta: Array, gradient: Array) -> None:
         super()._bind(theta, gradient)
@@ -206,6 +201,9 @@ class MultiHeadLatentAttention(Cached):
         if self.q_lora_dim is None:
             n_rows = len(self.p["Wq"]) + len(self.p["Wkv_a"])
             self._fused = theta[: n_rows * self.d_model].reshape(n_rows, self.d_model)
+        # U [H, head_dim, r] and V [H, d_v, r]
+        both = self.p["Wkv_b"].reshape(self.n_heads, self.head_dim + self._dv, self.kv_lora_dim)
+        self._U, self._V = both[:, : self.head_dim], both[:, self.head_dim :]
 
     def _projected(self, x: Array) -> tuple[Array, Array]:
         """Queries and raw latents of one step, flat."""
@@ -225,8 +223,7 @@ class MultiHeadLatentAttention(Cached):
         q, c, kr = q.reshape(n_heads, -1), latent[:r], latent[r:]
         if self.latent_norm:
             c = _rms(c, self.p["kv_a_norm"])
-        U, V = self._expanders()
-        qt = np.matmul(q[:, None, :d], U)[:, 0] * self._scale  # [H, r]
+        qt = np.matmul(q[:, None, :d], self._U)[:, 0] * self._scale  # [H, r]
         if self.rope_dim:
             turned = np.concatenate([q[:, d:], kr[None]])
             turned = self._rotation.step(turned, state.n_appended)
@@ -251,7 +248,7 @@ class MultiHeadLatentAttention(Cached):
             stop = start + len(part["c"])
             m += np.matmul(a[:, start:stop], part["c"])
             start = stop
-        read = np.matmul(V, m[:, :, None]).reshape(-1)
+        read = np.matmul(self._V, m[:, :, None]).reshape(-1)
         if self.out_proj:
             read = self.p["Wo"].dot(read)
         return read, ({"c": c, "kr": kr}, a)

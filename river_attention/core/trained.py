@@ -281,6 +281,14 @@ class TrainedReadout(Stateful):
             self._memo = None
         read, chunk, ctx = self._run(x, before)
         slopes = w * self._slopes(self._scores(read), label)
+        if before is None:
+            self.looked = self._seen(ctx)
+        peak = float(np.abs(slopes).max())
+        if not math.isfinite(peak):
+            return False
+        # a power of two, which rounds nothing, so that no gradient is beyond float32 on its way
+        unit = math.ldexp(1.0, max(0, math.frexp(peak)[1]))
+        slopes = slopes / unit
         d_rows = np.outer(slopes, np.append(read, 1.0))
         d_reads = np.zeros((len(chunk), len(read)))
         d_reads[-1] = slopes @ np.array(self.rows)[:, :-1]
@@ -290,11 +298,9 @@ class TrainedReadout(Stateful):
         # optimizers work in float64, whatever the core is
         theta = self.core.gradient.astype(np.float64, copy=False)
         norm = math.sqrt(theta @ theta + np.square(dW).sum() + np.square(d_rows).sum())
-        if before is None:
-            self.looked = self._seen(ctx)
         if not math.isfinite(norm):
             return False
-        factor = min(1.0, self.clip_gradient / norm) if norm > 0.0 else 1.0
+        factor = min(unit, self.clip_gradient / norm) if norm > 0.0 else 1.0
         gradients: dict[Any, Array] = {"theta": factor * theta}
         for i, block in enumerate(self.blocks):
             part = np.zeros_like(block)

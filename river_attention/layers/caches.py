@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice, check_int
-from ..state import Stateful, Writer
+from ..state import Reader, StateError, Stateful, Writer
 from .window import Ring
 
 Array = NDArray[Any]
@@ -311,6 +312,21 @@ class PagedKVCache(Stateful):
             for i in range(n):
                 self.append(**{field: rows[i] for field, rows in fields.items()})
             self.n_appended, self.looked = n_appended, None
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """As all parts do, but pages have one holder: they change hands, and go back on errors."""
+        if not isinstance(state, Mapping):
+            raise StateError(f"state={state!r:.80}: expected a dict")
+        fresh, reader = self.branch(), Reader(dict(state))
+        fresh.transfer(reader)
+        reader.finish()
+        self.clear()
+        self._table, fresh._table = fresh._table, []
+        self._skipped, self.n, self.n_appended = fresh._skipped, fresh.n, fresh.n_appended
+        self.looked = None
+        self.pool._forget(fresh)
+        if self._table:
+            self.pool._touch(self)
 
     def append(self, **row: Any) -> None:
         """Append a row."""

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import Array, scale_of, to_floats
+from ._checks import Array, require_integer, require_shape, scale_of, to_floats
 from .positions import ages
 
 
@@ -66,13 +66,19 @@ def allowed(
     """The mask of both rules [Tq, Tk]; offset None means that the last query is the last key."""
     if min(n_q, n_k) < 0:
         raise ValueError(f"n_q={n_q}, n_k={n_k}: must be >= 0")
-    if window is not None and window < 1:
-        raise ValueError(f"window={window}: must be >= 1")
+    _check_rules(window, offset)
     age = ages(n_q, n_k, n_k - n_q if offset is None else offset)
     rule = age >= 0 if causal else np.ones(age.shape, bool)
     if window is not None:
         rule &= age < window if causal else np.abs(age) <= window
     return rule
+
+
+def _check_rules(window: int | None, offset: int | None) -> None:
+    if window is not None:
+        require_integer("window", window)
+    if offset is not None:
+        require_integer("offset", offset, None)
 
 
 class _Problem:
@@ -95,6 +101,8 @@ class _Problem:
             if array.ndim < 3:
                 raise ValueError(f"{name} has shape {array.shape}: expected [..., T, H, d]")
         self.n_q, self.n_heads, d = q.shape[-3:]
+        if d < 1:
+            raise ValueError(f"q has shape {q.shape}: expected vectors of length d >= 1")
         self.n_k, self.n_kv, _ = k.shape[-3:]
         if k.shape[-1] != d:
             raise ValueError(f"k has shape {k.shape}: expected vectors of length d = {d} as q")
@@ -102,19 +110,31 @@ class _Problem:
             raise ValueError(f"v has shape {v.shape}: expected T and H of k = {k.shape[-3:-1]}")
         if self.n_kv < 1 or self.n_heads % self.n_kv:
             raise ValueError(f"k has {self.n_kv} heads: must divide the {self.n_heads} heads of q")
-        if window is not None and window < 1:
-            raise ValueError(f"window={window}: must be >= 1")
+        _check_rules(window, offset)
+        if scale is not None and not np.isfinite(scale):
+            raise ValueError(f"scale={scale}: must be finite")
         self.scale = scale_of(q, scale)
         self.q, self.k, self.v = (np.moveaxis(array, -3, -2) for array in (q, k, v))
         self.causal, self.window = causal, window
         self.added: list[Array] = []
         self.offset = self.n_k - self.n_q if offset is None else offset
-        batch = np.broadcast_shapes(q.shape[:-3], k.shape[:-3], v.shape[:-3])
+        try:
+            batch = np.broadcast_shapes(q.shape[:-3], k.shape[:-3], v.shape[:-3])
+        except ValueError:
+            raise ValueError(
+                f"q, k and v have shapes {q.shape}, {k.shape}, {v.shape}: the axes before "
+                "[T, H, d] must broadcast"
+            ) from None
         self.shape = (*batch, self.n_heads, self.n_q, self.n_k)
         for name, given in (("mask", mask), ("bias", bias)):
             if given is None:
                 continue
             array = np.asarray(given)
+            if array.dtype.kind not in "bf":
+                raise ValueError(
+                    f"{name} has dtype {array.dtype}: expected bools, True where looking is "
+                    "allowed, or floats to add"
+                )
             try:
                 fits = np.broadcast_shapes(array.shape, self.shape) == self.shape
             except ValueError:
@@ -278,7 +298,7 @@ def scaled_dot_product_attention_backward(
     dv = problem.shared(a, g)
     dq = problem.times(ds, problem.k) * problem.scale
     dk = problem.shared(ds, problem.q) * problem.scale
-    dbias = ds if bias_shape is None else sum_to(ds, bias_shape)
+    dbias = ds if bias_shape is None else _reduced(ds, bias_shape)
     arrays = (q, k, v)
     parts = (np.moveaxis(part, -3, -2) for part in (dq, dk, dv))
     dq, dk, dv = (sum_to(p, np.shape(x)) for p, x in zip(parts, arrays, strict=True))
@@ -292,6 +312,16 @@ def _heads_first(problem: _Problem, dout: Array) -> Array:
     return np.moveaxis(dout, -3, -2)
 
 
+def _reduced(ds: Array, shape: tuple[int, ...]) -> Array:
+    try:
+        fits = np.broadcast_shapes(tuple(shape), ds.shape) == ds.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"bias_shape={shape}: must broadcast to [..., H, Tq, Tk] = {ds.shape}")
+    return sum_to(ds, shape)
+
+
 def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
     """The sum over the axes along which ``shape`` was broadcast."""
     if array.shape == tuple(shape):
@@ -303,8 +333,7 @@ def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _check_chunk(chunk_size: int) -> None:
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size={chunk_size}: must be >= 1")
+    require_integer("chunk_size", chunk_size)
 
 
 def chunked_attention(
@@ -457,7 +486,10 @@ def memory_efficient_attention_backward(
     _check_chunk(chunk_size)
     problem = _Problem(q, k, v, mask, bias, causal, window, offset, scale)
     dout, out, lse = to_floats(dout=dout, out=out, lse=lse)
-    g, o = _heads_first(problem, dout), np.moveaxis(out, -3, -2)
+    g = _heads_first(problem, dout)
+    require_shape("out", out, "that of dout", dout.shape)
+    require_shape("lse", lse, "[..., H, Tq]", problem.shape[:-1])
+    o = np.moveaxis(out, -3, -2)
     along = (g * o).sum(axis=-1, keepdims=True)
     batch = problem.shape[:-3]
     dq = np.zeros((*batch, *problem.q.shape[-3:]), problem.q.dtype)
@@ -488,7 +520,8 @@ def split_heads(x: Array, n_heads: int) -> Array:
     [[[1.0, 2.0], [3.0, 4.0]]]
     """
     array = np.asarray(x)
-    if n_heads < 1 or array.ndim < 1 or array.shape[-1] % n_heads:
+    require_integer("n_heads", n_heads)
+    if array.ndim < 1 or array.shape[-1] % n_heads:
         raise ValueError(f"n_heads={n_heads}: must divide the last axis of x, {array.shape}")
     return array.reshape(*array.shape[:-1], n_heads, -1)
 

@@ -213,7 +213,7 @@ class TransformerBlock(Layer):
 
     def propose(self, x: Array, state: Any, *shared: SharedKV) -> tuple[Array, Any]:
         """One step; the proposal is that of the attention, ``shared`` goes to it."""
-        x = self._as_own(x)
+        x = self._check_input(x)
         inner = self._norm1.forward(x[None])[0][0] if self.norm == "pre" else x
         read, proposal = self.attention.propose(inner, state, *shared)
         z = (x + read)[None]

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_bool, check_choice, check_int
+from .._validation import check_bool, check_choice, check_int, check_number
 from ..functional import (
     alibi_slopes,
     chunked_attention,
@@ -176,6 +176,11 @@ class GroupedQueryAttention(Cached):
         if position == "rope":
             dim = self._d if rope_dim is None else rope_dim
             self._rotation = Rotation(self._d, dim, rope_base, rope_scaling, rope_interleaved)
+        elif rope_dim is not None or rope_scaling is not None or rope_interleaved:
+            raise ValueError(
+                f"position={position!r}: rope_dim={rope_dim}, rope_scaling={rope_scaling}, "
+                f"rope_interleaved={rope_interleaved} are of 'rope'"
+            )
         if position == "alibi":
             self._slopes = alibi_slopes(n_heads)
         self._begin(seed)
@@ -226,6 +231,7 @@ class GroupedQueryAttention(Cached):
         """
         if self.position != "relative":
             raise ValueError(f"position={self.position!r}: needs 'relative', a table of ages")
+        strength = check_number("strength", strength, at_least=0.0)
         table = self.p["relative"]
         table[:] = 0.0
         for head, lag in enumerate(locked_lags(self.n_heads, self.window)):
@@ -305,7 +311,7 @@ class GroupedQueryAttention(Cached):
         if not self.causal:
             raise ValueError("causal=False: a step cannot look ahead; use forward")
         n_q, n_kv, d = self.n_heads, self._n_kv, self._d
-        z = self._fused.dot(np.asarray(x, self._fused.dtype))
+        z = self._fused.dot(self._check_input(x))
         if self._fused_bias is not None:
             z += self._fused_bias
         z = z.reshape(-1, d)

@@ -219,7 +219,7 @@ class MultiHeadLatentAttention(Cached):
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """One step on the cached latents: input [d_model] to read, and what is to be cached."""
         n_heads, r, d = self.n_heads, self.kv_lora_dim, self.head_dim
-        q, latent = self._projected(np.asarray(x, self.theta.dtype))
+        q, latent = self._projected(self._check_input(x))
         q, c, kr = q.reshape(n_heads, -1), latent[:r], latent[r:]
         if self.latent_norm:
             c = _rms(c, self.p["kv_a_norm"])

@@ -153,7 +153,7 @@ class LSTM(Layer):
 
     def propose(self, x: Array, state: Array) -> tuple[Array, Array]:
         """One step: input [d_in] to read [d_hidden] and new state."""
-        reads, final = self.forward(np.asarray(x)[None], state)
+        reads, final = self.forward(self._check_input(x)[None], state)
         return reads[0], final
 
     def _norm(self, X: Array, name: str) -> Array:

@@ -9,6 +9,7 @@ after the other, so those of sixteen are made at once. Angles are float64 whatev
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..functional.positions import turns
 Array = NDArray[Any]
 
 _BLOCK = 16
+_SCALING = tuple(inspect.signature(rope_frequencies).parameters)[2:]
 
 
 class Rotation:
@@ -54,6 +56,9 @@ class Rotation:
         if dim > d:
             raise ValueError(f"rope_dim={dim}: at most head_dim={d}")
         self.d, self.interleaved = d, interleaved
+        for name in scaling or {}:
+            if name not in _SCALING:
+                raise ValueError(f"rope_scaling has {name!r}: allowed are {', '.join(_SCALING)}")
         self.theta, self.factor = rope_frequencies(dim, base, **(scaling or {}))
         n_pairs = dim // 2
         first, second = np.arange(n_pairs), np.arange(n_pairs, dim)

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_choice, check_int
+from .._validation import check_choice, check_int, check_number
 from ..functional import qk_norm, qk_norm_backward
 from ..naming import generator
 
@@ -204,7 +204,7 @@ class Layer:
 
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """If x came next: the read, and a proposal for ``commit``. Changes nothing."""
-        read, _ = self.forward(x[None], state)
+        read, _ = self.forward(self._check_input(x)[None], state)
         return read[0], None
 
     def commit(self, state: Any, proposal: Any) -> Any:
@@ -238,6 +238,12 @@ class Layer:
         if X.ndim != 2 or X.shape[1] != self.d_in:
             raise ValueError(f"X has shape {X.shape}: expected [T, d_in] with d_in = {self.d_in}")
         return X
+
+    def _check_input(self, x: Any) -> Array:
+        x = np.asarray(x, self.theta.dtype)
+        if x.shape != (self.d_in,):
+            raise ValueError(f"x has shape {x.shape}: expected [d_in] = ({self.d_in},)")
+        return x
 
     def _as_own(self, values: Any) -> Array:
         """An array of the layer's dtype."""
@@ -328,7 +334,8 @@ class _Norm(Layer):
 
     def __init__(self, d: int, eps: float = 1e-5, dtype: str = "float64") -> None:
         positive(d=d)
-        self.d, self.eps, self.dtype = d, eps, check_dtype(dtype)
+        self.eps = check_number("eps", eps, at_least=0.0)
+        self.d, self.dtype = d, check_dtype(dtype)
         self.d_in = self.n_outputs = d
         self._begin(None)
 

@@ -93,7 +93,7 @@ class Sequential(Layer):
                     raise ValueError(
                         f"kv_from={own.kv_from}: must be below {i}, the layer's number"
                     )
-                own.check_source(_attention_of(self.layers[own.kv_from]))
+                _check_lender(own, _attention_of(self.layers[own.kv_from]))
                 self._sources[i] = own.kv_from
         self.d_in, self.n_outputs = self.layers[0].d_in, self.layers[-1].n_outputs
         self.dtype = self.layers[0].dtype
@@ -281,3 +281,30 @@ def _attention_of(layer: Layer) -> GroupedQueryAttention | None:
     """The layer itself, or the one in a block, if it is attention with keys and values."""
     inner = layer.attention if isinstance(layer, TransformerBlock) else layer
     return inner if isinstance(inner, GroupedQueryAttention) else None
+
+
+def _check_lender(reader: GroupedQueryAttention, lender: GroupedQueryAttention | None) -> None:
+    """Raise ``ValueError`` unless a layer can read the keys and values of another."""
+    which = f"kv_from={reader.kv_from}"
+    if lender is None or lender.kv_from is not None:
+        raise ValueError(f"{which}: that layer has no keys and values of its own")
+    same = {
+        "head_dim": (reader._d, lender._d),
+        "n_kv_heads": (reader._n_kv, lender._n_kv),
+        "causal": (reader.causal, lender.causal),
+        "position='rope'": (reader.position == "rope", lender.position == "rope"),
+    }
+    if reader.position == lender.position == "rope":
+        turning = ("rope_base", "rope_dim", "rope_scaling", "rope_interleaved")
+        same |= {name: (getattr(reader, name), getattr(lender, name)) for name in turning}
+    for name, (own, other) in same.items():
+        if own != other:
+            raise ValueError(
+                f"{which}: {name} is {own}, and {other} in the layer whose keys are read; they "
+                "have to be equal"
+            )
+    if reader.window > lender.window:
+        raise ValueError(
+            f"{which}: a window of {reader.window} steps, and {lender.window} in the layer whose "
+            "keys are read; it may not be longer"
+        )

@@ -265,33 +265,6 @@ class GroupedQueryAttention(Cached):
 
     advance = commit
 
-    def check_source(self, source: Any) -> None:
-        """Raise ``ValueError`` unless this layer can read the keys and values of that one."""
-        if not isinstance(source, GroupedQueryAttention) or source.kv_from is not None:
-            raise ValueError(
-                f"kv_from={self.kv_from}: that layer has no keys and values of its own"
-            )
-        same = {
-            "head_dim": (self._d, source._d),
-            "n_kv_heads": (self._n_kv, source._n_kv),
-            "causal": (self.causal, source.causal),
-            "position='rope'": (self.position == "rope", source.position == "rope"),
-        }
-        if self.position == source.position == "rope":
-            turning = ("rope_base", "rope_dim", "rope_scaling", "rope_interleaved")
-            same |= {name: (getattr(self, name), getattr(source, name)) for name in turning}
-        for name, (own, other) in same.items():
-            if own != other:
-                raise ValueError(
-                    f"kv_from={self.kv_from}: {name} is {own}, and {other} in the layer whose keys "
-                    "are read; they have to be equal"
-                )
-        if self.window > source.window:
-            raise ValueError(
-                f"kv_from={self.kv_from}: a window of {self.window} steps, and "
-                f"{source.window} in the layer whose keys are read; it may not be longer"
-            )
-
     def _lent(self, shared: SharedKV | None) -> SharedKV:
         if shared is None or shared.k is None:
             raise ValueError(

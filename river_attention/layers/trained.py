@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_choice, check_int, check_number
+from .._validation import check_choice, check_int, check_number, check_seed
 from ..functional import qk_norm, qk_norm_backward
 from ..naming import generator
 
@@ -60,6 +60,7 @@ class Layer:
 
     def _begin(self, seed: int | None) -> None:
         """Make and draw the weights."""
+        seed = check_seed(seed)
         size = sum(math.prod(shape) for shape in self._shapes().values())
         size += sum(len(child.theta) for child in self._children().values())
         for label, child in self._children().items():

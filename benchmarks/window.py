@@ -117,6 +117,7 @@ def learning(n: int = 20_000) -> None:
     plain: dict[str, Any] = {"n_lags": 0, "long_lags": 0, "prior": "mean", "window_size": 16}
     trained: dict[str, dict[str, Any]] = {
         "relative bias, bptt = w": {},
+        "the same in float32": {"dtype": "float32"},
         "rotation, bptt = w": {"position": "rope"},
         "no position, bptt = w": {"position": None},
         "relative bias, bptt = 1": {"bptt": 1},

@@ -19,6 +19,9 @@ NORM_EPS = 1e-6
 class SharedKV:
     """Keys and values of one layer in one pass, for the layers that read them as well.
 
+    ``Sequential`` makes one in every pass where a layer has ``kv_from``; by hand it goes to the
+    layer that lends, then to those that read.
+
     Attributes
     ----------
     state
@@ -29,6 +32,17 @@ class SharedKV:
         Which field of the cache holds values.
     n_past
         How many rows were cached.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from river_attention.layers import GroupedQueryAttention
+    >>> lender = GroupedQueryAttention(4, 2, window_size=3, seed=1)
+    >>> reader = GroupedQueryAttention(4, 2, window_size=3, kv_from=0, seed=2)
+    >>> shared = SharedKV()
+    >>> read, proposal = lender.propose(np.ones(4), lender.init_state(), shared)
+    >>> reader.propose(read, None, shared)[0].shape
+    (4,)
     """
 
     state: Any = None

@@ -11,6 +11,7 @@ import pytest
 from river import optim
 
 from river_attention import (
+    KeyedModel,
     LatentAttention,
     LatentAttentionRegressor,
     LSTMAttention,
@@ -145,6 +146,17 @@ def test_a_pool_has_the_dtype_of_the_model_or_halves():
     double = fed(SlidingWindowAttentionRegressor(**SMALL | {"dtype": "float64"}))
     with pytest.raises(ValueError, match="pool has dtype='float64'"):
         models[2].use_pool(double.make_pool(64))
+
+
+def test_models_by_key_share_pages_of_their_dtype():
+    keyed = KeyedModel(SlidingWindowAttentionRegressor(**SMALL), key="who", max_rows=64)
+    alone = SlidingWindowAttentionRegressor(**SMALL)
+    for x, y in stream(20):
+        for who in "ab":
+            keyed.learn_one(x | {"who": who}, y)
+        alone.learn_one(x, y)
+    assert keyed.pool_.dtype == "float32"
+    assert keyed.predict_one(x | {"who": "a"}) == pytest.approx(alone.predict_one(x), rel=1e-5)
 
 
 @pytest.mark.parametrize("cls", [*REGRESSORS, *TRANSFORMERS, SlidingWindowAttentionClassifier])

@@ -11,7 +11,6 @@ import pytest
 from river import optim
 
 from river_attention import (
-    KeyedModel,
     LatentAttention,
     LatentAttentionRegressor,
     LSTMAttention,
@@ -21,6 +20,7 @@ from river_attention import (
     SlidingWindowAttentionRegressor,
     from_bytes,
 )
+from river_attention.keyed import KeyedModel
 
 SMALL = {"window_size": 4, "n_heads": 2, "head_dim": 4, "dtype": "float32"}
 REGRESSORS = [SlidingWindowAttentionRegressor, LSTMAttentionRegressor, LatentAttentionRegressor]

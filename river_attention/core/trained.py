@@ -26,7 +26,7 @@ from river import optim
 
 from ..encoding import Encoded
 from ..layers import Sequential
-from ..layers.sequence import last_attention, taken_in, transfer_layer
+from ..layers.sequence import last_attention, transfer_layer
 from ..naming import canonical_name, normal
 from ..readout.logistic import softmax
 from ..state import StateError, Stateful, Writer
@@ -220,8 +220,7 @@ class TrainedReadout(Stateful):
             for i, name in enumerate(before.names):
                 if name != names[i]:
                     chunk[:, i] = 0.0
-        rows = taken_in(chunk @ self.projection.T, self.core)
-        reads, _, ctx = self.core.forward(rows, before.carry, ctx=True)
+        reads, _, ctx = self.core.forward(chunk @ self.projection.T, before.carry, ctx=True)
         return reads[-1], chunk, ctx
 
     def _run(self, x: Array, before: Before | None = None) -> Any:
@@ -313,10 +312,13 @@ class TrainedReadout(Stateful):
             for name, value in weights.items():
                 gradients[name] = gradients[name] + self.l2 * value
         after = self.optimizer.step(dict(weights), gradients)
-        if not all(np.isfinite(value).all() for value in after.values()):
+        with np.errstate(over="ignore"):
+            # what is finite in float64 may be beyond float32
+            fresh = {name: np.asarray(after[name], value.dtype) for name, value in weights.items()}
+        if not all(np.isfinite(value).all() for value in fresh.values()):
             return False
         for name, value in weights.items():
-            value[:] = after[name]
+            value[:] = fresh[name]
         return True
 
     def advance(self, x: Array) -> None:
@@ -330,8 +332,7 @@ class TrainedReadout(Stateful):
             oldest = np.zeros(len(self.names))
             values = self.inputs.pop(0)
             oldest[: len(values)] = values
-            row = taken_in(self.projection @ oldest, self.core)
-            _, self.carry = self.core.step(row, self.carry)
+            _, self.carry = self.core.step(self.projection @ oldest, self.carry)
         self._memo = None
 
     def look(self, x: Array) -> Array:

@@ -175,7 +175,9 @@ class GroupedQueryAttention(Cached):
         self._v = "k" if share_kv and position != "rope" and qk_norm is None else "v"
         if position == "rope":
             dim = self._d if rope_dim is None else rope_dim
-            self._rotation = Rotation(self._d, dim, rope_base, rope_scaling, rope_interleaved)
+            self._rotation = Rotation(
+                self._d, dim, rope_base, rope_scaling, rope_interleaved, dtype
+            )
         elif rope_dim is not None or rope_scaling is not None or rope_interleaved:
             raise ValueError(
                 f"position={position!r}: rope_dim={rope_dim}, rope_scaling={rope_scaling}, "

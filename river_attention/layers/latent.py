@@ -106,7 +106,7 @@ class MultiHeadLatentAttention(Cached):
         self._dv = head_dim if v_head_dim is None else v_head_dim
         positive(v_head_dim=self._dv, q_lora_dim=1 if q_lora_dim is None else q_lora_dim)
         if rope_dim != 0:
-            self._rotation = Rotation(rope_dim, rope_dim, rope_base, None, rope_interleaved)
+            self._rotation = Rotation(rope_dim, rope_dim, rope_base, None, rope_interleaved, dtype)
         self.window_size = window_size
         self.window = max_context if window_size is None else window_size
         positive(window_size=self.window)

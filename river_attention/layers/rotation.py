@@ -36,6 +36,8 @@ class Rotation:
         Of ``rope_frequencies``, ``scaling`` all its other arguments.
     interleaved
         Which channels are pairs.
+    dtype
+        Of the vectors.
 
     Examples
     --------
@@ -52,10 +54,11 @@ class Rotation:
         base: float,
         scaling: Mapping[str, Any] | None = None,
         interleaved: bool = False,
+        dtype: str = "float64",
     ) -> None:
         if dim > d:
             raise ValueError(f"rope_dim={dim}: at most head_dim={d}")
-        self.d, self.interleaved = d, interleaved
+        self.d, self.interleaved, self.dtype = d, interleaved, dtype
         for name in scaling or {}:
             if name not in _SCALING:
                 raise ValueError(f"rope_scaling has {name!r}: allowed are {', '.join(_SCALING)}")
@@ -72,7 +75,7 @@ class Rotation:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_block": None}
 
-    def _tables(self, number: int, dtype: np.dtype[Any]) -> tuple[int, Array, Array]:
+    def _tables(self, number: int) -> tuple[int, Array, Array]:
         """C and S of the positions of a block [16, d]."""
         positions = _BLOCK * number + np.arange(_BLOCK, dtype=np.float64)
         cos, sin = turns(positions[:, None], self.theta)
@@ -81,14 +84,14 @@ class Rotation:
         C[:, first] = C[:, second] = cos
         S[:, first], S[:, second] = -sin, sin
         C, S = C * self.factor, S * self.factor
-        return number, C.astype(dtype, copy=False), S.astype(dtype, copy=False)
+        return number, C.astype(self.dtype, copy=False), S.astype(self.dtype, copy=False)
 
     def step(self, x: Array, position: int) -> Array:
         """Vectors [n, d] of one step."""
         number, i = divmod(position, _BLOCK)
         block = self._block
-        if block is None or block[0] != number or block[1].dtype != x.dtype:
-            self._block = block = self._tables(number, x.dtype)
+        if block is None or block[0] != number:
+            self._block = block = self._tables(number)
         turned = x * block[1][i]
         turned += x.take(self._swap, 1) * block[2][i]
         return turned

@@ -35,8 +35,6 @@ Array = NDArray[np.float64]
 
 CORES = ("window", "latent", "lstm")
 _LOCK = 8.0
-_LARGEST = 1e9
-"""What a float32 core takes in at most: products of two such numbers are finite there."""
 ROPE_BASE = 100.0
 
 
@@ -133,16 +131,6 @@ def last_attention(core: Sequential) -> tuple[Any, int]:
     return core.layers[i], i
 
 
-def taken_in(values: Array, core: Layer) -> Any:
-    """What a core is given of projected inputs, in its own dtype.
-
-    A target of 1e150 among the inputs has no float32, and its square none below 1e19.
-    """
-    if core.dtype == "float64":
-        return values
-    return np.clip(values, -_LARGEST, _LARGEST).astype(core.dtype)
-
-
 class SequenceMemory(Drawn):
     """Layers of the softmax family as a memory; see the module.
 
@@ -190,7 +178,7 @@ class SequenceMemory(Drawn):
 
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """One step: input [d] and state to read and proposal."""
-        read, proposal = self.core.propose(taken_in(self.weights.dot(x), self.core), state)
+        read, proposal = self.core.propose(self.weights.dot(x), state)
         return read.astype(np.float64, copy=False), proposal
 
     def commit(self, state: Any, proposal: Any) -> Any:
@@ -203,7 +191,7 @@ class SequenceMemory(Drawn):
 
     def forward(self, X: Array, state: Any) -> tuple[Array, Any]:
         """A sequence: inputs [T, d] and state to reads and final state."""
-        reads, final = self.core.forward(taken_in(X @ self.weights.T, self.core), state)
+        reads, final = self.core.forward(X @ self.weights.T, state)
         return reads.astype(np.float64, copy=False), final
 
     def transfer_state(self, io: Writer, state: Any, n_inputs: int) -> Any:
@@ -212,7 +200,7 @@ class SequenceMemory(Drawn):
 
     def attention_weights(self, x: Array, state: Any) -> Array:
         """What the last layer of attention would look at by age [H, n], the step itself first."""
-        h = taken_in(self.weights.dot(x), self.core)
+        h = self.weights.dot(x)
         layer, last = last_attention(self.core)
         for before, own in zip(self.core.layers[:last], state, strict=False):
             h, _ = before.propose(h, own)

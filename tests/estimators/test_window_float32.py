@@ -133,6 +133,32 @@ def test_no_number_is_too_large(cls, readout):
     assert np.isfinite(model.look_one(x)).all()
 
 
+class Leaps(optim.SGD):
+    """From the tenth step on to where float32 has no number and float64 has."""
+
+    def step(self, w, g):
+        after = super().step(w, g)
+        if self.n_iterations < 10:
+            return after
+        return {name: np.asarray(value, np.float64) + 1e60 for name, value in after.items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_steps_beyond_float32_are_not_taken(dtype):
+    more = {"readout": "sgd", "optimizer": Leaps(0.01), "dtype": dtype}
+    model = SlidingWindowAttentionRegressor(**SMALL | more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        thetas = []
+        for x, y in stream(13):
+            model.learn_one(x, y)
+            thetas.append(core_of(model).theta.copy())
+    assert np.isfinite(thetas).all()
+    assert (thetas[7] != thetas[8]).any()
+    # the control: float64 goes there
+    assert (float(np.abs(thetas[-1]).max()) > 1e59) is (dtype == "float64")
+
+
 def test_a_pool_has_the_dtype_of_the_model_or_halves():
     models = [fed(SlidingWindowAttentionRegressor(**SMALL)) for _ in range(3)]
     x, goal = {"a": 1.0, "b": 0.0}, models[0].predict_one({"a": 1.0, "b": 0.0})

@@ -121,6 +121,24 @@ def test_branches_read_the_keys_of_their_own_past(cache, X):
     np.testing.assert_allclose(other, flipped[9:], atol=1e-12)
 
 
+def test_each_reader_has_the_keys_of_its_own_lender(X):
+    """Of two lenders, which give their input on, only one matters to the last layer."""
+    first, second, reader = (attention(seed=i, kv_from=1 if i == 3 else None) for i in (1, 2, 3))
+    blocks = [TransformerBlock(layer) for layer in (first, second, reader)]
+    layer = Sequential((*blocks, attention(kv_from=0, seed=4)))
+    for block in layer.layers[:3]:
+        block.attention.p["Wo"][:] = 0.0
+    before, _ = layer.forward(X)
+    for number, moves in ((1, False), (0, True)):
+        for name in ("Wk", "Wv"):
+            weights = layer.layers[number].attention.p[name]
+            weights *= -1.0
+            after = [layer.forward(X)[0], steps(layer, X, layer.init_state())[0]]
+            weights *= -1.0
+            for reads in after:
+                assert bool(np.abs(reads - before).max() > 1e-3) is moves, (number, name)
+
+
 def test_inside_the_windows_matters_and_outside_does_not(X):
     """A reader of the first layer's keys sees one window, not two."""
     layer = stack(attention(kv_from=0, seed=2))

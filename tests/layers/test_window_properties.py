@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -154,6 +155,19 @@ def test_what_was_taken_back_never_was(make, cache):
     np.testing.assert_allclose(again, straight[8:], atol=1e-13)
     forked, _ = steps(layer, X[8:], fork)
     np.testing.assert_allclose(forked, again, atol=1e-13)
+
+
+@pytest.mark.parametrize("make", [attention, latent])
+def test_a_step_that_is_proposed_leaves_no_trace(make):
+    X, layer = rows(40), make()
+    for x in X[:15]:
+        _, state = layer.step(x, layer.init_state())
+    _, state = layer.forward(X)
+    before = pickle.dumps((layer, state))
+    layer.propose(X[0], state)
+    layer.forward(X, state, ctx=True)
+    layer.attention_weights(X[0], state)
+    assert pickle.dumps((layer, state)) == before
 
 
 def room(window, width):

@@ -45,9 +45,18 @@ def _time(layer: Any, state: Any, X: Any) -> tuple[float, Any]:
     return (time.process_time() - start) / len(X) * 1e6, state
 
 
+def _bytes_of_a_token(layer: Any) -> int:
+    """Bytes that a row of a layer's cache takes."""
+    _, state = layer.forward(np.ones((2, layer.d_in)), layer.init_state())
+    return sum(array[:1].nbytes for array in state.segments()[0].values())
+
+
 def steps(n: int = 1000, rounds: int = 3) -> None:
     """Layers of 64 numbers, each in turns with the ring of its row."""
-    print("window heads kv  ring µs  bytes/token | paged/ring at pages of 16   64  128 | latent")
+    print(
+        "window heads kv  ring µs | times the ring: pages of 16, 64, 128 | rotated, float32, latent"
+    )
+    print("                         | bytes a token: ring, float32, latent")
     for window in (16, 60, 256, 1000):
         for n_heads, n_kv in ((4, 4), (4, 1), (8, 2)):
             options: dict[str, Any] = {"window_size": window, "position": None, "seed": 1}
@@ -58,24 +67,30 @@ def steps(n: int = 1000, rounds: int = 3) -> None:
                 options: dict[str, Any] = options,
                 **more: Any,
             ) -> Any:
-                return GroupedQueryAttention(64, n_heads, n_kv, 64 // n_heads, **options, **more)
+                return GroupedQueryAttention(64, n_heads, n_kv, 64 // n_heads, **options | more)
 
             layers = [build(), *(build(cache="paged", page_size=p) for p in (16, 64, 128))]
+            layers += [build(position="rope"), build(dtype="float32")]
             layers.append(
                 MultiHeadLatentAttention(64, n_heads, 64 // n_heads, 16, 8, window_size=window)
             )
             X = np.random.default_rng(0).normal(size=(max(n, window), 64))
-            states = [_time(layer, layer.init_state(), X)[1] for layer in layers]
+            inputs = [X.astype(layer.dtype) for layer in layers]
+            states = [
+                _time(layer, layer.init_state(), rows)[1]
+                for layer, rows in zip(layers, inputs, strict=True)
+            ]
             times = np.full(len(layers), np.inf)
             for _ in range(rounds):
                 for i, layer in enumerate(layers):
-                    spent, states[i] = _time(layer, states[i], X[:n])
+                    spent, states[i] = _time(layer, states[i], inputs[i][:n])
                     times[i] = min(times[i], spent)
-            ratios = " ".join(f"{t / times[0]:4.2f}" for t in times[1:4])
-            size = 2 * n_kv * (64 // n_heads) * 8
+            pages, (rotated, single, latent) = times[1:4] / times[0], times[4:] / times[0]
+            sizes = [_bytes_of_a_token(layers[i]) for i in (0, 5, 6)]
             print(
-                f"{window:6} {n_heads:5} {n_kv:2} {times[0]:8.1f}  {size:11} | {ratios}"
-                f" | {times[4] / times[0]:4.2f} ({(16 + 8) * 8} bytes)"
+                f"{window:6} {n_heads:5} {n_kv:2} {times[0]:8.1f} |"
+                f" {' '.join(f'{ratio:4.2f}' for ratio in pages)} |"
+                f" {rotated:4.2f} {single:4.2f} {latent:4.2f} | {sizes}"
             )
 
 
@@ -102,6 +117,7 @@ def learning(n: int = 20_000) -> None:
     plain: dict[str, Any] = {"n_lags": 0, "long_lags": 0, "prior": "mean", "window_size": 16}
     trained: dict[str, dict[str, Any]] = {
         "relative bias, bptt = w": {},
+        "the same in float32": {"dtype": "float32"},
         "rotation, bptt = w": {"position": "rope"},
         "no position, bptt = w": {"position": None},
         "relative bias, bptt = 1": {"bptt": 1},

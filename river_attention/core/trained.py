@@ -280,19 +280,26 @@ class TrainedReadout(Stateful):
             self._memo = None
         read, chunk, ctx = self._run(x, before)
         slopes = w * self._slopes(self._scores(read), label)
+        if before is None:
+            self.looked = self._seen(ctx)
+        peak = float(np.abs(slopes).max())
+        if not math.isfinite(peak):
+            return False
+        # a power of two, which rounds nothing, so that no gradient is beyond float32 on its way
+        unit = math.ldexp(1.0, max(0, math.frexp(peak)[1]))
+        slopes = slopes / unit
         d_rows = np.outer(slopes, np.append(read, 1.0))
         d_reads = np.zeros((len(chunk), len(read)))
         d_reads[-1] = slopes @ np.array(self.rows)[:, :-1]
         self.core.zero_grads()
         dH, _ = self.core.backward(d_reads, ctx)
         dW = dH.T @ chunk
-        theta = self.core.gradient
+        # optimizers work in float64, whatever the core is
+        theta = self.core.gradient.astype(np.float64, copy=False)
         norm = math.sqrt(theta @ theta + np.square(dW).sum() + np.square(d_rows).sum())
-        if before is None:
-            self.looked = self._seen(ctx)
         if not math.isfinite(norm):
             return False
-        factor = min(1.0, self.clip_gradient / norm) if norm > 0.0 else 1.0
+        factor = min(unit, self.clip_gradient / norm) if norm > 0.0 else 1.0
         gradients: dict[Any, Array] = {"theta": factor * theta}
         for i, block in enumerate(self.blocks):
             part = np.zeros_like(block)
@@ -305,10 +312,13 @@ class TrainedReadout(Stateful):
             for name, value in weights.items():
                 gradients[name] = gradients[name] + self.l2 * value
         after = self.optimizer.step(dict(weights), gradients)
-        if not all(np.isfinite(value).all() for value in after.values()):
+        with np.errstate(over="ignore"):
+            # what is finite in float64 may be beyond float32
+            fresh = {name: np.asarray(after[name], value.dtype) for name, value in weights.items()}
+        if not all(np.isfinite(value).all() for value in fresh.values()):
             return False
         for name, value in weights.items():
-            value[:] = after[name]
+            value[:] = fresh[name]
         return True
 
     def advance(self, x: Array) -> None:

@@ -21,7 +21,7 @@ from ..core.trained import (
     check_optimizer,
 )
 from ..layers import Memory, PagePool, Retrieval, RingKVCache
-from ..layers.sequence import SequenceMemory, build_core, fields_of, last_attention, pooled
+from ..layers.sequence import SequenceMemory, build_core, last_attention, pooled
 from ..state import Writer
 from ._stream import LabelledStream, Stream, build_detector
 from .classifier import StreamingAttentionClassifier
@@ -63,15 +63,17 @@ class _Attending(Stream):
         carry: list[Any] = self._whole().readout.carry
         return carry
 
-    def make_pool(self, rows: int, page_size: int = 16) -> PagePool:
+    def make_pool(self, rows: int, page_size: int = 16, dtype: str | None = None) -> PagePool:
         """A pool of pages for models like this one, ``rows`` in all.
 
         When it is full the sequence that was used least recently loses its pages. A model with
-        several layers of attention holds a sequence for each.
+        several layers of attention holds a sequence for each. Pages are of the model's ``dtype``,
+        or "float16".
         """
         check_int("rows", rows, page_size)
         cache = next(own for own in self._caches() if isinstance(own, RingKVCache))
-        return PagePool(rows // page_size, page_size, fields_of(cache), on_full="evict")
+        kind = cache.dtype if dtype is None else dtype
+        return PagePool(rows // page_size, page_size, cache.fields, "evict", kind)
 
     def use_pool(self, pool: PagePool) -> None:
         """Keep the context in pages of a pool from now on, together with other models."""

@@ -16,6 +16,7 @@ _OPTIONS = (
     "n_layers",
     "kv_lora_dim",
     "rope_pairs",
+    "dtype",
 )
 
 
@@ -41,6 +42,8 @@ class LatentAttentionRegressor(Regressor):
         Those of :class:`SlidingWindowAttentionRegressor`.
     n_lags, long_lags, forgetting_factor, delta, huber, prior, advance_on, drift_detector
         Those of ``StreamingAttentionRegressor``.
+    dtype
+        That of :class:`SlidingWindowAttentionRegressor`.
     max_features, categorical, seed
         Those of ``StreamingAttentionRegressor``.
 
@@ -86,6 +89,7 @@ class LatentAttentionRegressor(Regressor):
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -93,6 +97,7 @@ class LatentAttentionRegressor(Regressor):
         self.n_layers = n_layers
         self.kv_lora_dim = kv_lora_dim
         self.rope_pairs = rope_pairs
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,
@@ -128,7 +133,7 @@ class LatentAttention(Transformer):
 
     Parameters
     ----------
-    window_size, n_heads, head_dim, n_layers, kv_lora_dim, rope_pairs
+    window_size, n_heads, head_dim, n_layers, kv_lora_dim, rope_pairs, dtype
         Those of :class:`LatentAttentionRegressor`.
     n_lags, with_forecast, keep_inputs, target, prefix, max_features, categorical, seed
         Those of ``AttentionTransformer``.
@@ -167,6 +172,7 @@ class LatentAttention(Transformer):
         prefix: str = "attn_",
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -174,6 +180,7 @@ class LatentAttention(Transformer):
         self.n_layers = n_layers
         self.kv_lora_dim = kv_lora_dim
         self.rope_pairs = rope_pairs
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,

@@ -17,6 +17,7 @@ _OPTIONS = (
     "lstm_hidden",
     "mlp_sizes",
     "position",
+    "dtype",
 )
 
 
@@ -44,6 +45,8 @@ class LSTMAttentionRegressor(Regressor):
         Those of :class:`SlidingWindowAttentionRegressor`.
     n_lags, long_lags, forgetting_factor, delta, huber, prior, advance_on, drift_detector
         Those of ``StreamingAttentionRegressor``.
+    dtype
+        That of :class:`SlidingWindowAttentionRegressor`.
     max_features, categorical, seed
         Those of ``StreamingAttentionRegressor``.
 
@@ -90,6 +93,7 @@ class LSTMAttentionRegressor(Regressor):
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -98,6 +102,7 @@ class LSTMAttentionRegressor(Regressor):
         self.lstm_hidden = lstm_hidden
         self.mlp_sizes = mlp_sizes
         self.position = position
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,
@@ -133,7 +138,7 @@ class LSTMAttention(Transformer):
 
     Parameters
     ----------
-    window_size, n_heads, head_dim, n_layers, lstm_hidden, mlp_sizes, position
+    window_size, n_heads, head_dim, n_layers, lstm_hidden, mlp_sizes, position, dtype
         Those of :class:`LSTMAttentionRegressor`.
     n_lags, with_forecast, keep_inputs, target, prefix, max_features, categorical, seed
         Those of ``AttentionTransformer``.
@@ -173,6 +178,7 @@ class LSTMAttention(Transformer):
         prefix: str = "attn_",
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -181,6 +187,7 @@ class LSTMAttention(Transformer):
         self.lstm_hidden = lstm_hidden
         self.mlp_sizes = mlp_sizes
         self.position = position
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,

@@ -19,6 +19,7 @@ _OPTIONS = (
     "ffn_dim",
     "position",
     "qk_norm",
+    "dtype",
 )
 
 
@@ -57,6 +58,9 @@ class SlidingWindowAttentionRegressor(Regressor):
         For "sgd": the largest norm of a gradient, and the weight of the squared norm.
     n_lags, long_lags, forgetting_factor, delta, huber, prior, advance_on, drift_detector
         Those of ``StreamingAttentionRegressor``.
+    dtype
+        "float64", or "float32": weights of attention, caches and what heads compute take half the
+        memory, and differ at 1e-6; inputs, moments, readouts and optimizers stay float64.
     max_features, categorical, seed
         Those of ``StreamingAttentionRegressor``.
 
@@ -104,6 +108,7 @@ class SlidingWindowAttentionRegressor(Regressor):
         drift_detector: base.DriftDetector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -113,6 +118,7 @@ class SlidingWindowAttentionRegressor(Regressor):
         self.ffn_dim = ffn_dim
         self.position = position
         self.qk_norm = qk_norm
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,
@@ -136,7 +142,8 @@ class SlidingWindowAttentionRegressor(Regressor):
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield SMALL
-        yield SMALL | {"readout": "rls", "n_lags": 0, "n_kv_heads": 1, "position": "rope"}
+        small = SMALL | {"n_kv_heads": 1, "position": "rope", "dtype": "float32"}
+        yield small | {"readout": "rls", "n_lags": 0}
         yield SMALL | {"n_layers": 2, "ffn_dim": 8, "prior": "mean", "position": "alibi"}
 
 
@@ -148,7 +155,7 @@ class SlidingWindowAttentionClassifier(Classifier):
 
     Parameters
     ----------
-    window_size, n_heads, head_dim, n_layers, n_kv_heads, ffn_dim, position, qk_norm
+    window_size, n_heads, head_dim, n_layers, n_kv_heads, ffn_dim, position, qk_norm, dtype
         Those of :class:`SlidingWindowAttentionRegressor`.
     readout
         "mixture": weights of attention stay as drawn, and the readout is that of
@@ -202,6 +209,7 @@ class SlidingWindowAttentionClassifier(Classifier):
         drift_detector: Detector | None = None,
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -211,6 +219,7 @@ class SlidingWindowAttentionClassifier(Classifier):
         self.ffn_dim = ffn_dim
         self.position = position
         self.qk_norm = qk_norm
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,
@@ -244,7 +253,7 @@ class SlidingWindowAttention(Transformer):
 
     Parameters
     ----------
-    window_size, n_heads, head_dim, n_layers, n_kv_heads, ffn_dim, position, qk_norm
+    window_size, n_heads, head_dim, n_layers, n_kv_heads, ffn_dim, position, qk_norm, dtype
         Those of :class:`SlidingWindowAttentionRegressor`.
     n_lags, with_forecast, keep_inputs, target, prefix, max_features, categorical, seed
         Those of ``AttentionTransformer``.
@@ -285,6 +294,7 @@ class SlidingWindowAttention(Transformer):
         prefix: str = "attn_",
         max_features: int | None = 256,
         categorical: tuple[Hashable, ...] | None = None,
+        dtype: str = "float64",
         seed: int | None = 42,
     ) -> None:
         self.window_size = window_size
@@ -294,6 +304,7 @@ class SlidingWindowAttention(Transformer):
         self.ffn_dim = ffn_dim
         self.position = position
         self.qk_norm = qk_norm
+        self.dtype = dtype
         super().__init__(
             n_heads=n_heads,
             n_lags=n_lags,

@@ -34,15 +34,17 @@ from .positions import (
 )
 from .softmax import (
     causal_mask,
-    chunked_attention,
-    memory_efficient_attention,
-    memory_efficient_attention_backward,
     merge_heads,
-    merge_partial_attention,
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
     sliding_window_mask,
     split_heads,
+)
+from .softmax_blocks import (
+    chunked_attention,
+    memory_efficient_attention,
+    memory_efficient_attention_backward,
+    merge_partial_attention,
 )
 
 __all__ = [

@@ -31,6 +31,13 @@ def require_shape(name: str, array: Array, expected: str, *shapes: tuple[int, ..
         raise ValueError(f"{name} has shape {array.shape}: expected {expected} = {sizes}")
 
 
+def require_integer(name: str, value: Any, low: int | None = 1) -> None:
+    """Raise unless ``value`` is an integer, of at least ``low``."""
+    if not isinstance(value, (int, np.integer)) or (low is not None and value < low):
+        least = "" if low is None else f" >= {low}"
+        raise ValueError(f"{name}={value!r}: must be an integer{least}")
+
+
 def check_sequence(**arrays: Array) -> tuple[int, int, int, int]:
     """Check queries, keys and values given by name, in this order, keys or values may be left out.
 

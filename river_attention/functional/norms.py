@@ -24,6 +24,8 @@ def _normalised(x: Array, kind: str, eps: float) -> tuple[Array, Array]:
         raise ValueError(f"kind={kind!r}: must be 'rms' or 'layer'")
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"x has shape {x.shape}: expected vectors [..., d]")
+    if not eps >= 0.0:
+        raise ValueError(f"eps={eps}: must be >= 0")
     if kind == "layer":
         x = x - x.mean(axis=-1, keepdims=True)
     root = np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + x.dtype.type(eps))

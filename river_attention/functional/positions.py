@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import Array, to_floats
+from ._checks import Array, require_integer, to_floats
 
 SCALINGS = (None, "linear", "ntk", "dynamic_ntk", "yarn")
 
@@ -71,7 +71,7 @@ def rope_frequencies(
     >>> theta, factor
     (array([1.  , 0.01]), 1.0)
     """
-    if dim < 2 or dim % 2:
+    if not isinstance(dim, (int, np.integer)) or dim < 2 or dim % 2:
         raise ValueError(f"dim={dim}: rotary embedding turns pairs; an even number >= 2")
     if not base > 0.0:
         raise ValueError(f"base={base}: must be > 0")
@@ -202,8 +202,7 @@ def sinusoidal_encoding(positions: Array, dim: int, base: float = 10000.0) -> Ar
     array([[0.   , 1.   , 0.   ],
            [0.841, 0.54 , 0.002]])
     """
-    if dim < 1:
-        raise ValueError(f"dim={dim}: must be >= 1")
+    require_integer("dim", dim)
     angles = np.asarray(positions, np.float64)[..., None] * base ** (-np.arange(0, dim, 2) / dim)
     out = np.empty((*angles.shape[:-1], dim))
     out[..., 0::2] = np.sin(angles)
@@ -221,8 +220,7 @@ def alibi_slopes(n_heads: int) -> Array:
     >>> alibi_slopes(4).tolist(), alibi_slopes(3).tolist()
     ([0.25, 0.0625, 0.015625, 0.00390625], [0.0625, 0.00390625, 0.25])
     """
-    if n_heads < 1:
-        raise ValueError(f"n_heads={n_heads}: must be >= 1")
+    require_integer("n_heads", n_heads)
     power = 1 << (n_heads.bit_length() - 1)
     slopes = 2.0 ** (-8.0 * np.arange(1, power + 1) / power)
     if power < n_heads:
@@ -251,7 +249,12 @@ def relative_bias(table: Array, ages: Array) -> Array:
 def relative_bias_backward(dbias: Array, ages: Array, window: int) -> Array:
     """Gradient of the table [H, w] from that of the scores [..., H, Tq, Tk]."""
     (gradient,) = to_floats(dbias=dbias)
+    require_integer("window", window)
     at = np.asarray(ages)
+    if gradient.ndim < 3 or gradient.shape[-2:] != at.shape:
+        raise ValueError(
+            f"dbias has shape {gradient.shape}: expected [..., H, Tq, Tk] with ages {at.shape}"
+        )
     gradient = gradient.reshape(-1, gradient.shape[-3], at.size).sum(axis=0)
     flat = at.ravel()
     inside = (flat >= 0) & (flat < window)

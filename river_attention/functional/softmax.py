@@ -12,20 +12,17 @@ the query itself counted; ``window`` without it all ages from -w to w. Both, ``m
 combine: what one of them forbids is forbidden. A query that may look at nothing reads 0 and has no
 gradient. ``mask``, ``bias`` and weights are ``[..., H, Tq, Tk]`` or broadcast to it.
 
-``memory_efficient_attention`` holds no weights: it goes over blocks of keys with a running maximum
-(Rabe and Staats 2021, arXiv:2112.05682) and leaves out blocks that nobody may look at, which makes
-a window cost O(T · w).
+The same a block at a time: :mod:`river_attention.functional.softmax_blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import Array, scale_of, to_floats
+from ._checks import Array, require_integer, scale_of, to_floats
 from .positions import ages
 
 
@@ -66,8 +63,7 @@ def allowed(
     """The mask of both rules [Tq, Tk]; offset None means that the last query is the last key."""
     if min(n_q, n_k) < 0:
         raise ValueError(f"n_q={n_q}, n_k={n_k}: must be >= 0")
-    if window is not None and window < 1:
-        raise ValueError(f"window={window}: must be >= 1")
+    _check_rules(window, offset)
     age = ages(n_q, n_k, n_k - n_q if offset is None else offset)
     rule = age >= 0 if causal else np.ones(age.shape, bool)
     if window is not None:
@@ -75,7 +71,14 @@ def allowed(
     return rule
 
 
-class _Problem:
+def _check_rules(window: int | None, offset: int | None) -> None:
+    if window is not None:
+        require_integer("window", window)
+    if offset is not None:
+        require_integer("offset", offset, None)
+
+
+class Problem:
     """The checked arguments of attention, heads first, and its scores block by block."""
 
     def __init__(
@@ -95,6 +98,8 @@ class _Problem:
             if array.ndim < 3:
                 raise ValueError(f"{name} has shape {array.shape}: expected [..., T, H, d]")
         self.n_q, self.n_heads, d = q.shape[-3:]
+        if d < 1:
+            raise ValueError(f"q has shape {q.shape}: expected vectors of length d >= 1")
         self.n_k, self.n_kv, _ = k.shape[-3:]
         if k.shape[-1] != d:
             raise ValueError(f"k has shape {k.shape}: expected vectors of length d = {d} as q")
@@ -102,19 +107,31 @@ class _Problem:
             raise ValueError(f"v has shape {v.shape}: expected T and H of k = {k.shape[-3:-1]}")
         if self.n_kv < 1 or self.n_heads % self.n_kv:
             raise ValueError(f"k has {self.n_kv} heads: must divide the {self.n_heads} heads of q")
-        if window is not None and window < 1:
-            raise ValueError(f"window={window}: must be >= 1")
+        _check_rules(window, offset)
+        if scale is not None and not np.isfinite(scale):
+            raise ValueError(f"scale={scale}: must be finite")
         self.scale = scale_of(q, scale)
         self.q, self.k, self.v = (np.moveaxis(array, -3, -2) for array in (q, k, v))
         self.causal, self.window = causal, window
         self.added: list[Array] = []
         self.offset = self.n_k - self.n_q if offset is None else offset
-        batch = np.broadcast_shapes(q.shape[:-3], k.shape[:-3], v.shape[:-3])
+        try:
+            batch = np.broadcast_shapes(q.shape[:-3], k.shape[:-3], v.shape[:-3])
+        except ValueError:
+            raise ValueError(
+                f"q, k and v have shapes {q.shape}, {k.shape}, {v.shape}: the axes before "
+                "[T, H, d] must broadcast"
+            ) from None
         self.shape = (*batch, self.n_heads, self.n_q, self.n_k)
         for name, given in (("mask", mask), ("bias", bias)):
             if given is None:
                 continue
             array = np.asarray(given)
+            if array.dtype.kind not in "bf":
+                raise ValueError(
+                    f"{name} has dtype {array.dtype}: expected bools, True where looking is "
+                    "allowed, or floats to add"
+                )
             try:
                 fits = np.broadcast_shapes(array.shape, self.shape) == self.shape
             except ValueError:
@@ -174,12 +191,7 @@ class _Problem:
         return slice(min(max(low, 0), high), high)
 
 
-def _blocks(start: int, stop: int, size: int) -> Iterator[slice]:
-    for first in range(start, stop, size):
-        yield slice(first, min(first + size, stop))
-
-
-def _finite(maximum: Array) -> Array:
+def finite(maximum: Array) -> Array:
     """Maxima to subtract: 0 where there is nothing to look at."""
     return np.where(np.isneginf(maximum), maximum.dtype.type(0), maximum)
 
@@ -188,7 +200,7 @@ def softmax(scores: Array) -> Array:
     """Weights over the last axis; all 0 where all scores are -inf."""
     if scores.shape[-1] == 0:
         return scores
-    weights = np.exp(scores - _finite(scores.max(axis=-1, keepdims=True)))
+    weights = np.exp(scores - finite(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)
     weights /= np.where(total == 0.0, total.dtype.type(1), total)
     return weights
@@ -237,7 +249,7 @@ def scaled_dot_product_attention(
     >>> scaled_dot_product_attention(q, k, [[[1.0]], [[2.0]], [[6.0]]], causal=True).ravel()
     array([1. , 1.5, 3. ])
     """
-    problem = _Problem(q, k, v, mask, bias, causal, window, offset, scale)
+    problem = Problem(q, k, v, mask, bias, causal, window, offset, scale)
     everything = slice(0, problem.n_q), slice(0, problem.n_k)
     weights = softmax(problem.scores(*everything))
     output = np.moveaxis(problem.times(weights, problem.v), -3, -2)
@@ -268,28 +280,38 @@ def scaled_dot_product_attention_backward(
     >>> dq.ravel(), dv.ravel(), dbias.ravel()
     (array([0.]), array([0.5, 0.5]), array([-0.5,  0.5]))
     """
-    problem = _Problem(q, k, v, scale=scale)
+    problem = Problem(q, k, v, scale=scale)
     dout, a = to_floats(dout=dout, weights=weights)
     if a.shape != problem.shape:
         raise ValueError(f"weights has shape {a.shape}: expected [..., H, Tq, Tk] {problem.shape}")
-    g = _heads_first(problem, dout)
+    g = heads_first(problem, dout)
     da = problem.times(g, np.swapaxes(problem.v, -1, -2))
     ds = a * (da - (a * da).sum(axis=-1, keepdims=True))
     dv = problem.shared(a, g)
     dq = problem.times(ds, problem.k) * problem.scale
     dk = problem.shared(ds, problem.q) * problem.scale
-    dbias = ds if bias_shape is None else sum_to(ds, bias_shape)
+    dbias = ds if bias_shape is None else _reduced(ds, bias_shape)
     arrays = (q, k, v)
     parts = (np.moveaxis(part, -3, -2) for part in (dq, dk, dv))
     dq, dk, dv = (sum_to(p, np.shape(x)) for p, x in zip(parts, arrays, strict=True))
     return dq, dk, dv, dbias
 
 
-def _heads_first(problem: _Problem, dout: Array) -> Array:
+def heads_first(problem: Problem, dout: Array) -> Array:
     shape = (*problem.shape[:-3], problem.n_q, problem.n_heads, problem.v.shape[-1])
     if dout.shape != shape:
         raise ValueError(f"dout has shape {dout.shape}: expected that of the output = {shape}")
     return np.moveaxis(dout, -3, -2)
+
+
+def _reduced(ds: Array, shape: tuple[int, ...]) -> Array:
+    try:
+        fits = np.broadcast_shapes(tuple(shape), ds.shape) == ds.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"bias_shape={shape}: must broadcast to [..., H, Tq, Tk] = {ds.shape}")
+    return sum_to(ds, shape)
 
 
 def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
@@ -302,183 +324,6 @@ def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
     return total
 
 
-def _check_chunk(chunk_size: int) -> None:
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size={chunk_size}: must be >= 1")
-
-
-def chunked_attention(
-    q: Array,
-    k: Array,
-    v: Array,
-    *,
-    mask: Array | None = None,
-    bias: Array | None = None,
-    causal: bool = False,
-    window: int | None = None,
-    offset: int | None = None,
-    scale: float | None = None,
-    chunk_size: int = 32,
-) -> Array:
-    """The same as ``scaled_dot_product_attention``, a block of queries at a time.
-
-    Needs H · chunk_size · Tk numbers at once, less with rules of age.
-    """
-    _check_chunk(chunk_size)
-    problem = _Problem(q, k, v, mask, bias, causal, window, offset, scale)
-    out = _empty_output(problem)
-    for rows in _blocks(0, problem.n_q, chunk_size):
-        columns = problem.span(rows)
-        weights = softmax(problem.scores(rows, columns))
-        out[..., rows, :] = problem.times(weights, problem.v[..., columns, :])
-    return np.moveaxis(out, -3, -2)
-
-
-def _empty_output(problem: _Problem) -> Array:
-    return np.zeros((*problem.shape[:-1], problem.v.shape[-1]), problem.q.dtype)
-
-
-def memory_efficient_attention(
-    q: Array,
-    k: Array,
-    v: Array,
-    *,
-    mask: Array | None = None,
-    bias: Array | None = None,
-    causal: bool = False,
-    window: int | None = None,
-    offset: int | None = None,
-    scale: float | None = None,
-    chunk_size: int = 32,
-    return_lse: bool = False,
-) -> Any:
-    """The same as ``scaled_dot_product_attention``, blocks of queries times blocks of keys.
-
-    Needs H · chunk_size² scores at once and no work for blocks that no query may look at.
-
-    Returns
-    -------
-    Output [..., Tq, H, d_v]; with ``return_lse`` a pair of it and the logarithms of the sums of
-    exponentials [..., H, Tq], -inf where there was nothing to look at.
-    """
-    _check_chunk(chunk_size)
-    problem = _Problem(q, k, v, mask, bias, causal, window, offset, scale)
-    out = _empty_output(problem)
-    lse = np.full(problem.shape[:-1], -np.inf, problem.q.dtype)
-    for rows in _blocks(0, problem.n_q, chunk_size):
-        span = problem.span(rows)
-        parts = (
-            partial_attention(problem.scores(rows, columns), problem, problem.v[..., columns, :])
-            for columns in _blocks(span.start, span.stop, chunk_size)
-        )
-        merged = _merge(parts)
-        if merged is not None:
-            maximum, total, sums = merged
-            some = np.where(total == 0.0, total.dtype.type(1), total)
-            out[..., rows, :] = sums / some[..., None]
-            with np.errstate(divide="ignore"):
-                lse[..., rows] = maximum + np.log(total)
-    output = np.moveaxis(out, -3, -2)
-    return (output, lse) if return_lse else output
-
-
-def partial_attention(scores: Array, problem: Any, values: Array) -> tuple[Array, Array, Array]:
-    """Maximum, sum of exponentials and sum of values of a block, as ``merge`` takes them."""
-    maximum = _finite(scores.max(axis=-1))
-    weights = np.exp(scores - maximum[..., None])
-    total = weights.sum(axis=-1)
-    maximum = np.where(total == 0.0, maximum.dtype.type(-np.inf), maximum)
-    return maximum, total, problem.times(weights, values)
-
-
-def _merge(
-    partials: Iterable[tuple[Array, Array, Array]],
-) -> tuple[Array, Array, Array] | None:
-    merged: tuple[Array, Array, Array] | None = None
-    for maximum, total, sums in partials:
-        if merged is None:
-            merged = maximum, total, sums
-            continue
-        old_maximum, old_total, old_sums = merged
-        highest = np.maximum(old_maximum, maximum)
-        safe = _finite(highest)
-        before, now = np.exp(old_maximum - safe), np.exp(maximum - safe)
-        merged = (
-            highest,
-            old_total * before + total * now,
-            old_sums * before[..., None] + sums * now[..., None],
-        )
-    return merged
-
-
-def merge_partial_attention(partials: Iterable[tuple[Array, Array, Array]]) -> Array:
-    """One read from those of several parts of the keys.
-
-    Parameters
-    ----------
-    partials
-        For each part the largest score m [...], the sum of exp(score - m) [...], and the sum of
-        exp(score - m) · v [..., d_v]; m = -inf and zeros where a part has nothing to look at.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> part = lambda m, v: (np.array(m), np.array(1.0), np.array([v]))
-    >>> merge_partial_attention([part(0.0, 1.0), part(0.0, 3.0), part(-np.inf, 9.0)])
-    array([2.])
-    """
-    merged = _merge(partials)
-    if merged is None:
-        raise ValueError("partials is empty: at least one part is needed")
-    _, total, sums = merged
-    return sums / np.where(total == 0.0, 1.0, total)[..., None]
-
-
-def memory_efficient_attention_backward(
-    dout: Array,
-    q: Array,
-    k: Array,
-    v: Array,
-    out: Array,
-    lse: Array,
-    *,
-    mask: Array | None = None,
-    bias: Array | None = None,
-    causal: bool = False,
-    window: int | None = None,
-    offset: int | None = None,
-    scale: float | None = None,
-    chunk_size: int = 32,
-) -> tuple[Array, Array, Array]:
-    """Gradients of q, k and v, with weights made again block by block from ``lse``.
-
-    The other arguments are those of ``memory_efficient_attention``.
-    """
-    _check_chunk(chunk_size)
-    problem = _Problem(q, k, v, mask, bias, causal, window, offset, scale)
-    dout, out, lse = to_floats(dout=dout, out=out, lse=lse)
-    g, o = _heads_first(problem, dout), np.moveaxis(out, -3, -2)
-    along = (g * o).sum(axis=-1, keepdims=True)
-    batch = problem.shape[:-3]
-    dq = np.zeros((*batch, *problem.q.shape[-3:]), problem.q.dtype)
-    dk = np.zeros((*batch, *problem.k.shape[-3:]), problem.q.dtype)
-    dv = np.zeros((*batch, *problem.v.shape[-3:]), problem.q.dtype)
-    for rows in _blocks(0, problem.n_q, chunk_size):
-        span = problem.span(rows)
-        level = _finite(lse[..., rows])[..., None]
-        for columns in _blocks(span.start, span.stop, chunk_size):
-            p = np.exp(problem.scores(rows, columns) - level)
-            keys, values = problem.k[..., columns, :], problem.v[..., columns, :]
-            da = problem.times(g[..., rows, :], np.swapaxes(values, -1, -2))
-            ds = p * (da - along[..., rows, :]) * problem.scale
-            dq[..., rows, :] += problem.times(ds, keys)
-            dk[..., columns, :] += problem.shared(ds, problem.q[..., rows, :])
-            dv[..., columns, :] += problem.shared(p, g[..., rows, :])
-    parts = (np.moveaxis(part, -3, -2) for part in (dq, dk, dv))
-    dq, dk, dv = (sum_to(p, np.shape(x)) for p, x in zip(parts, (q, k, v), strict=True))
-    return dq, dk, dv
-
-
 def split_heads(x: Array, n_heads: int) -> Array:
     """[..., T, H · d] to [..., T, H, d], a view.
 
@@ -488,7 +333,8 @@ def split_heads(x: Array, n_heads: int) -> Array:
     [[[1.0, 2.0], [3.0, 4.0]]]
     """
     array = np.asarray(x)
-    if n_heads < 1 or array.ndim < 1 or array.shape[-1] % n_heads:
+    require_integer("n_heads", n_heads)
+    if array.ndim < 1 or array.shape[-1] % n_heads:
         raise ValueError(f"n_heads={n_heads}: must divide the last axis of x, {array.shape}")
     return array.reshape(*array.shape[:-1], n_heads, -1)
 

@@ -4,6 +4,7 @@ Layers of the softmax family can be trained as well: ``forward`` with ``ctx``, a
 """
 
 from .blocks import Activation, Sequential, TransformerBlock
+from .cached import SharedKV
 from .caches import PagedKVCache, PagePool, PoolExhausted, RingKVCache
 from .class_retrieval import ClassRetrieval
 from .grouped_query import GroupedQueryAttention
@@ -38,6 +39,7 @@ __all__ = [
     "Ring",
     "RingKVCache",
     "Sequential",
+    "SharedKV",
     "TransformerBlock",
     "mla_from_gqa",
 ]

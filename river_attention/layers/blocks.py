@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice
-from .trained import Dense, Layer, LayerNorm, positive
+from .cached import SharedKV
+from .grouped_query import GroupedQueryAttention
+from .trained import Dense, Layer, LayerNorm, check_dtype, positive
 
 Array = NDArray[Any]
 
@@ -43,8 +45,9 @@ _ACTIVATIONS = {"gelu": _gelu, "relu": _relu}
 class Activation(Layer):
     """GELU or ReLU of every number."""
 
-    def __init__(self, d: int, kind: str = "gelu") -> None:
+    def __init__(self, d: int, kind: str = "gelu", dtype: str = "float64") -> None:
         positive(d=d)
+        self.dtype = check_dtype(dtype)
         self.d, self.kind = d, check_choice("kind", kind, tuple(_ACTIVATIONS))
         self.d_in = self.n_outputs = d
         self._begin(None)
@@ -56,11 +59,13 @@ class Activation(Layer):
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradient of the input."""
-        return d_reads * ctx, self.grads
+        return self._as_own(d_reads) * ctx, self.grads
 
 
 class Sequential(Layer):
     """One layer after the other; the state is the list of theirs.
+
+    Attention with ``kv_from=i``, in a block or not, reads the keys and values of layer i.
 
     Examples
     --------
@@ -79,11 +84,29 @@ class Sequential(Layer):
                     f"layers: {type(one).__name__} gives {one.n_outputs} numbers, "
                     f"{type(two).__name__} takes {two.d_in}"
                 )
+        # who reads the keys of whom
+        self._sources: dict[int, int] = {}
+        for i, layer in enumerate(self.layers):
+            own = _attention_of(layer)
+            if own is not None and own.kv_from is not None:
+                if own.kv_from >= i:
+                    raise ValueError(
+                        f"kv_from={own.kv_from}: must be below {i}, the layer's number"
+                    )
+                _check_lender(own, _attention_of(self.layers[own.kv_from]))
+                self._sources[i] = own.kv_from
         self.d_in, self.n_outputs = self.layers[0].d_in, self.layers[-1].n_outputs
+        self.dtype = self.layers[0].dtype
         self._begin(None)
 
     def _children(self) -> dict[str, Layer]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
+
+    def _exchanges(self) -> list[tuple[SharedKV, ...]]:
+        """What layers get in a pass beside input and state: keys to lend or to read."""
+        lent = {source: SharedKV() for source in self._sources.values()}
+        of = {source: source for source in lent} | self._sources
+        return [(lent[of[i]],) if i in of else () for i in range(len(self.layers))]
 
     def init_state(self) -> list[Any]:
         """The states of the layers."""
@@ -92,8 +115,8 @@ class Sequential(Layer):
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """One step through all layers."""
         proposals = []
-        for layer, own in zip(self.layers, state, strict=True):
-            x, proposal = layer.propose(x, own)
+        for layer, own, shared in zip(self.layers, state, self._exchanges(), strict=True):
+            x, proposal = layer.propose(x, own, *shared)
             proposals.append(proposal)
         return x, proposals
 
@@ -112,13 +135,13 @@ class Sequential(Layer):
         """A sequence through all layers; see ``Layer``."""
         X = self._check_inputs(X)
         finals, contexts = [], []
-        for i, layer in enumerate(self.layers):
+        for i, (layer, shared) in enumerate(zip(self.layers, self._exchanges(), strict=True)):
             own = None if state is None else state[i]
             if ctx:
-                X, final, context = layer.forward(X, own, ctx=True)
+                X, final, context = layer.forward(X, own, True, *shared)
                 contexts.append(context)
             else:
-                X, final = layer.forward(X, own)
+                X, final = layer.forward(X, own, False, *shared)
             finals.append(final)
         return (X, finals, contexts) if ctx else (X, finals)
 
@@ -135,7 +158,7 @@ class TransformerBlock(Layer):
     Parameters
     ----------
     attention
-        A layer with as many outputs as inputs.
+        A layer with as many outputs as inputs; the block has its dtype.
     norm
         "pre" or "post".
     ffn_dim
@@ -163,7 +186,8 @@ class TransformerBlock(Layer):
         self.norm = check_choice("norm", norm, ("pre", "post"))
         self.activation = check_choice("activation", activation, tuple(_ACTIVATIONS))
         self.d_in = self.n_outputs = d
-        self._norm1 = LayerNorm(d)
+        self.dtype = attention.dtype
+        self._norm1 = LayerNorm(d, dtype=self.dtype)
         self._parts: dict[str, Layer] = {"attention": attention, "norm1": self._norm1}
         self._ffn: Sequential | None = None
         if ffn_dim is not None:
@@ -171,12 +195,12 @@ class TransformerBlock(Layer):
             second = None if seed is None else seed + 1
             self._ffn = Sequential(
                 (
-                    Dense(d, ffn_dim, seed=seed),
-                    Activation(ffn_dim, activation),
-                    Dense(ffn_dim, d, seed=second),
+                    Dense(d, ffn_dim, seed=seed, dtype=self.dtype),
+                    Activation(ffn_dim, activation, self.dtype),
+                    Dense(ffn_dim, d, seed=second, dtype=self.dtype),
                 )
             )
-            self._norm2 = LayerNorm(d)
+            self._norm2 = LayerNorm(d, dtype=self.dtype)
             self._parts |= {"norm2": self._norm2, "ffn": self._ffn}
         self._begin(seed)
 
@@ -187,10 +211,11 @@ class TransformerBlock(Layer):
         """The state of the attention."""
         return self.attention.init_state()
 
-    def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
-        """One step; the proposal is that of the attention."""
+    def propose(self, x: Array, state: Any, *shared: SharedKV) -> tuple[Array, Any]:
+        """One step; the proposal is that of the attention, ``shared`` goes to it."""
+        x = self._check_input(x)
         inner = self._norm1.forward(x[None])[0][0] if self.norm == "pre" else x
-        read, proposal = self.attention.propose(inner, state)
+        read, proposal = self.attention.propose(inner, state, *shared)
         z = (x + read)[None]
         if self.norm == "post":
             z, _ = self._norm1.forward(z)
@@ -211,19 +236,19 @@ class TransformerBlock(Layer):
         """A copy that may advance while the original stays as it is."""
         return self.attention.branch(state)
 
-    def forward(self, X: Array, state: Any = None, ctx: bool = False) -> Any:
-        """A sequence [T, d]; see ``Layer``."""
+    def forward(self, X: Array, state: Any = None, ctx: bool = False, *shared: SharedKV) -> Any:
+        """A sequence [T, d]; see ``Layer``. ``shared`` goes to the attention."""
         X = self._check_inputs(X)
         pre, contexts = self.norm == "pre", {}
 
-        def through(name: str, rows: Array, own: Any = None) -> Any:
+        def through(name: str, rows: Array, own: Any = None, *more: SharedKV) -> Any:
             if not ctx:
-                return self._parts[name].forward(rows, own)
-            *result, contexts[name] = self._parts[name].forward(rows, own, ctx=True)
+                return self._parts[name].forward(rows, own, False, *more)
+            *result, contexts[name] = self._parts[name].forward(rows, own, True, *more)
             return result
 
         inner = through("norm1", X)[0] if pre else X
-        read, final = through("attention", inner, state)
+        read, final = through("attention", inner, state, *shared)
         z = X + read
         if not pre:
             z = through("norm1", z)[0]
@@ -240,7 +265,7 @@ class TransformerBlock(Layer):
         def back(name: str, d: Array) -> Array:
             return self._parts[name].backward(d, ctx[name])[0]
 
-        dz = d_reads
+        dz = self._as_own(d_reads)
         if self.norm == "pre":
             if self._ffn is not None:
                 dz = dz + back("norm2", back("ffn", dz))
@@ -250,3 +275,36 @@ class TransformerBlock(Layer):
             dz = dz + back("ffn", dz)
         dz = back("norm1", dz)
         return dz + back("attention", dz), self.grads
+
+
+def _attention_of(layer: Layer) -> GroupedQueryAttention | None:
+    """The layer itself, or the one in a block, if it is attention with keys and values."""
+    inner = layer.attention if isinstance(layer, TransformerBlock) else layer
+    return inner if isinstance(inner, GroupedQueryAttention) else None
+
+
+def _check_lender(reader: GroupedQueryAttention, lender: GroupedQueryAttention | None) -> None:
+    """Raise ``ValueError`` unless a layer can read the keys and values of another."""
+    which = f"kv_from={reader.kv_from}"
+    if lender is None or lender.kv_from is not None:
+        raise ValueError(f"{which}: that layer has no keys and values of its own")
+    same = {
+        "head_dim": (reader._d, lender._d),
+        "n_kv_heads": (reader._n_kv, lender._n_kv),
+        "causal": (reader.causal, lender.causal),
+        "position='rope'": (reader.position == "rope", lender.position == "rope"),
+    }
+    if reader.position == lender.position == "rope":
+        turning = ("rope_base", "rope_dim", "rope_scaling", "rope_interleaved")
+        same |= {name: (getattr(reader, name), getattr(lender, name)) for name in turning}
+    for name, (own, other) in same.items():
+        if own != other:
+            raise ValueError(
+                f"{which}: {name} is {own}, and {other} in the layer whose keys are read; they "
+                "have to be equal"
+            )
+    if reader.window > lender.window:
+        raise ValueError(
+            f"{which}: a window of {reader.window} steps, and {lender.window} in the layer whose "
+            "keys are read; it may not be longer"
+        )

@@ -11,17 +11,20 @@ from __future__ import annotations
 import math
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validation import check_choice, check_int
-from ..state import Stateful, Writer
+from ..state import Reader, StateError, Stateful, Writer
 from .window import Ring
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Fields = dict[str, tuple[int, ...]]
+
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 class RingKVCache(Ring):
@@ -39,8 +42,9 @@ class RingKVCache(Ring):
     looked: Array | None = None
     """Weights of the last step, oldest row first, if whoever owns the cache keeps them."""
 
-    def __init__(self, capacity: int, fields: Fields) -> None:
-        super().__init__(check_int("capacity", capacity, 1), **fields)
+    def __init__(self, capacity: int, fields: Fields, dtype: str = "float64") -> None:
+        check_choice("dtype", dtype, ("float64", "float32"))
+        super().__init__(check_int("capacity", capacity, 1), dtype, **fields)
 
     def __len__(self) -> int:
         return self.n
@@ -78,6 +82,16 @@ class RingKVCache(Ring):
         self.n_appended = 0
 
     @property
+    def fields(self) -> Fields:
+        """The shape of a row of every field."""
+        return {field: rows.shape[1:] for field, rows in self._rows.items()}
+
+    @property
+    def dtype(self) -> str:
+        """That of all fields, by name."""
+        return next(iter(self._rows.values())).dtype.name
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the buffers."""
         return sum(rows.nbytes for rows in self._rows.values())
@@ -101,6 +115,9 @@ class PagePool:
     on_full
         "raise", or "evict": the sequence that was used least recently loses all its pages, and
         begins anew when it is used again.
+    dtype
+        Of all rows: "float64", "float32", or "float16" for long contexts: three digits, and
+        numbers beyond ±65504 are cut there. Layers compute in their own.
 
     Attributes
     ----------
@@ -120,15 +137,21 @@ class PagePool:
     """
 
     def __init__(
-        self, max_pages: int, page_size: int, fields: Fields, on_full: str = "raise"
+        self,
+        max_pages: int,
+        page_size: int,
+        fields: Fields,
+        on_full: str = "raise",
+        dtype: str = "float64",
     ) -> None:
         self.max_pages = check_int("max_pages", max_pages, 1)
         self.page_size = check_int("page_size", page_size, 1)
         self.fields = dict(fields)
         self.on_full = check_choice("on_full", on_full, ("raise", "evict"))
+        self.dtype = check_choice("dtype", dtype, ("float64", "float32", "float16"))
         self.n_evicted = 0
         # pages side by side: neighbours are read as one
-        self._rows = {name: np.zeros((0, *shape)) for name, shape in self.fields.items()}
+        self._rows = {name: np.zeros((0, *shape), dtype) for name, shape in self.fields.items()}
         self._holders: list[int] = []
         self._free: list[int] = []
         # sequences by number, the one used least recently first; who drops one frees its pages
@@ -206,7 +229,7 @@ class PagePool:
 
     def _make_room(self, n_rows: int) -> None:
         for name, rows in self._rows.items():
-            more = np.zeros((n_rows - len(rows), *rows.shape[1:]))
+            more = np.zeros((n_rows - len(rows), *rows.shape[1:]), rows.dtype)
             self._rows[name] = np.concatenate([rows, more])
 
     def _release(self, page: int) -> None:
@@ -258,7 +281,8 @@ class PagedKVCache(Stateful):
     def nbytes(self) -> int:
         """Bytes of the pages, shared ones counted in full."""
         row = sum(math.prod(shape) for shape in self.pool.fields.values())
-        return 8 * row * self.pool.page_size * len(self._table)
+        size = np.dtype(self.pool.dtype).itemsize
+        return size * row * self.pool.page_size * len(self._table)
 
     @classmethod
     def of(cls, pool: PagePool, cache: RingKVCache | PagedKVCache) -> PagedKVCache:
@@ -275,7 +299,9 @@ class PagedKVCache(Stateful):
         n, fields = None, {}
         for field, shape in self.pool.fields.items():
             parts = [part[field] for part in self.segments()]
-            own = np.concatenate(parts) if parts else np.zeros((0, *shape))
+            own = np.concatenate(parts) if parts else np.zeros((0, *shape), self.pool.dtype)
+            if own.dtype == np.float16:  # files know no halves
+                own = own.astype(np.float32)
             fields[field] = io.array(field, own, n, *shape)
             n = len(fields[field])
         n = n or 0
@@ -286,6 +312,21 @@ class PagedKVCache(Stateful):
             for i in range(n):
                 self.append(**{field: rows[i] for field, rows in fields.items()})
             self.n_appended, self.looked = n_appended, None
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """As all parts do, but pages have one holder: they change hands, and go back on errors."""
+        if not isinstance(state, Mapping):
+            raise StateError(f"state={state!r:.80}: expected a dict")
+        fresh, reader = self.branch(), Reader(dict(state))
+        fresh.transfer(reader)
+        reader.finish()
+        self.clear()
+        self._table, fresh._table = fresh._table, []
+        self._skipped, self.n, self.n_appended = fresh._skipped, fresh.n, fresh.n_appended
+        self.looked = None
+        self.pool._forget(fresh)
+        if self._table:
+            self.pool._touch(self)
 
     def append(self, **row: Any) -> None:
         """Append a row."""
@@ -301,6 +342,8 @@ class PagedKVCache(Stateful):
         pool._touch(self)
         place = page * pool.page_size + slot
         for field, value in row.items():
+            if pool.dtype == "float16":
+                value = np.clip(value, -_LARGEST_HALF, _LARGEST_HALF)
             pool._rows[field][place] = value
         self.n += 1
         self.n_appended += 1

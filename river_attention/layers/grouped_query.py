@@ -12,6 +12,9 @@ or a table that is learned. Keys are cached as they are scored, values as projec
 (Ainslie et al. 2023, arXiv:2305.13245, for grouped heads). A step costs O(w · d) a head, and a
 sequence in steps equals the sequence at once. With learned weights the cache keeps what it was
 given: keys of the weights of then.
+
+Keys may do for values, :math:`v = W_k x + b_k`, and a layer may read the keys and values of one
+below it and have none of its own (Brandon et al. 2024, arXiv:2405.12981).
 """
 
 from __future__ import annotations
@@ -23,93 +26,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import LARGEST_SIZE, check_bool, check_choice
+from .._validation import check_bool, check_choice, check_int, check_number
 from ..functional import (
     alibi_slopes,
-    apply_rope,
     chunked_attention,
     qk_norm,
     qk_norm_backward,
     relative_bias,
     relative_bias_backward,
-    rope_frequencies,
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
 )
-from ..functional.positions import ages, rotate, turns
-from .caches import PagedKVCache, PagePool, RingKVCache
-from .trained import Layer, positive
+from ..functional.positions import ages
+from .cached import NORM_EPS, Cached, SharedKV, softmax_in_place
+from .caches import PagePool
+from .rotation import Rotation
+from .trained import Layer, check_dtype, positive
 
 Array = NDArray[Any]
 
 POSITIONS = ("rope", "relative", "alibi")
-NORM_EPS = 1e-6
-
-
-class Cached(Layer):
-    """Part of layers that look back over a window through a cache."""
-
-    window: int
-    cache: str
-    page_size: int
-
-    def _fields(self) -> dict[str, tuple[int, ...]]:
-        raise NotImplementedError
-
-    def init_state(self, pool: PagePool | None = None) -> Any:
-        """An empty cache; pages come from ``pool``, or from one of its own."""
-        # the step itself is not in the cache
-        capacity = max(self.window - 1, 1)
-        if self.cache == "ring" and pool is None:
-            return RingKVCache(capacity, self._fields())
-        if pool is None:
-            # no budget: it grows with the branches that are alive
-            pool = PagePool(LARGEST_SIZE, self.page_size, self._fields())
-        elif pool.fields != self._fields():
-            raise ValueError(f"pool has fields {pool.fields}: expected {self._fields()}")
-        return PagedKVCache(pool, capacity)
-
-    def branch(self, state: Any) -> Any:
-        """A copy that may advance while the original stays as it is."""
-        return state.branch()
-
-    def commit(self, state: Any, proposal: Any) -> Any:
-        """The state after the step of a proposal, changed in place."""
-        row, looked = proposal
-        state.append(**row)
-        state.looked = looked
-        return state
-
-    advance = commit
-
-    def _past(self, state: Any) -> list[dict[str, Array]]:
-        """What a step may look at of the past."""
-        segments: list[dict[str, Array]] = state.segments(self.window - 1)
-        return segments
-
-    def _joined(self, state: Any, **new: Array) -> tuple[dict[str, Array], int]:
-        """The past and new rows as one array a field, and how many are of the past."""
-        parts = [] if state is None else self._past(state)
-        joined = {
-            name: np.concatenate([*(part[name] for part in parts), rows]) if parts else rows
-            for name, rows in new.items()
-        }
-        n_new = len(next(iter(new.values())))
-        return joined, len(next(iter(joined.values()))) - n_new
-
-    def _after(self, state: Any, **new: Array) -> Any:
-        """The state after new rows; the one given stays as it is."""
-        final = self.init_state() if state is None else state.branch()
-        for i in range(len(next(iter(new.values())))):
-            final.append(**{name: rows[i] for name, rows in new.items()})
-        return final
-
-
-def softmax_in_place(scores: Array) -> None:
-    """Weights over the last axis, of which at least one is finite."""
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
 
 
 class GroupedQueryAttention(Cached):
@@ -137,12 +73,22 @@ class GroupedQueryAttention(Cached):
     rope_base, rope_dim, rope_scaling, rope_interleaved
         Of the rotation: base; how many channels turn, None for all; arguments of
         ``rope_frequencies`` as a dict; which channels are pairs.
+    share_kv
+        Whether values are the keys as projected, before they are normalised and turned: the layer
+        with Wv = Wk and bv = bk, without these. Where keys are neither normalised nor turned one
+        array is cached for both.
+    kv_from
+        Number of the layer in the same ``Sequential`` whose keys and values this one reads, as
+        that one caches them: normalised and turned. It has queries only, and no cache; heads of
+        keys, their length and rotation are to be those of the other, and the window no longer.
     out_proj
         Whether reads are projected; without it they are the heads side by side.
     max_context
         The window where ``window_size`` is None.
     cache, page_size
         "ring", or "paged" with so many rows a page.
+    dtype
+        "float64", or "float32": weights, cache and reads take half the memory, at 1e-6.
     seed
         Seed of the weights; None draws a new one.
 
@@ -175,10 +121,13 @@ class GroupedQueryAttention(Cached):
         rope_dim: int | None = None,
         rope_scaling: dict[str, Any] | None = None,
         rope_interleaved: bool = False,
+        share_kv: bool = False,
+        kv_from: int | None = None,
         out_proj: bool = True,
         max_context: int = 1024,
         cache: str = "ring",
         page_size: int = 128,
+        dtype: str = "float64",
         seed: int | None = None,
     ) -> None:
         positive(d_model=d_model, n_heads=n_heads, max_context=max_context, page_size=page_size)
@@ -207,35 +156,53 @@ class GroupedQueryAttention(Cached):
             raise ValueError(f"position={position!r}: a bias by age needs causal=True")
         self.rope_base, self.rope_dim, self.rope_scaling = rope_base, rope_dim, rope_scaling
         self.rope_interleaved = check_bool("rope_interleaved", rope_interleaved)
+        self.share_kv = check_bool("share_kv", share_kv)
+        self.kv_from = None if kv_from is None else check_int("kv_from", kv_from, 0)
+        if share_kv and kv_from is not None:
+            raise ValueError(f"share_kv=True: there are no keys to share with kv_from={kv_from}")
         self.out_proj = check_bool("out_proj", out_proj)
         self.max_context = max_context
         self.cache = check_choice("cache", cache, ("ring", "paged"))
-        self.page_size, self.seed = page_size, seed
+        self.page_size, self.dtype, self.seed = page_size, check_dtype(dtype), seed
         self.d_in = d_model
         self.n_outputs = d_model if out_proj else n_heads * self._d
         self._scale = 1.0 / math.sqrt(self._d)
         self._group = n_heads // self._n_kv
+        # heads of keys and of values that are projected here
+        self._n_k = self._n_kv if kv_from is None else 0
+        self._n_v = 0 if share_kv else self._n_k
+        # where a value of the cache is: with the key if the two are equal
+        self._v = "k" if share_kv and position != "rope" and qk_norm is None else "v"
         if position == "rope":
             dim = self._d if rope_dim is None else rope_dim
-            if dim > self._d:
-                raise ValueError(f"rope_dim={rope_dim}: at most head_dim={self._d}")
-            self._theta, self._factor = rope_frequencies(dim, rope_base, **(rope_scaling or {}))
+            self._rotation = Rotation(
+                self._d, dim, rope_base, rope_scaling, rope_interleaved, dtype
+            )
+        elif rope_dim is not None or rope_scaling is not None or rope_interleaved:
+            raise ValueError(
+                f"position={position!r}: rope_dim={rope_dim}, rope_scaling={rope_scaling}, "
+                f"rope_interleaved={rope_interleaved} are of 'rope'"
+            )
         if position == "alibi":
             self._slopes = alibi_slopes(n_heads)
         self._begin(seed)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        n_q, n_kv, d = self.n_heads * self._d, self._n_kv * self._d, self.d_model
-        # the three matrices stand side by side, and are one product
-        shapes: dict[str, tuple[int, ...]] = {"Wq": (n_q, d), "Wk": (n_kv, d), "Wv": (n_kv, d)}
+        d, d_model = self._d, self.d_model
+        heads = {"q": self.n_heads, "k": self._n_k, "v": self._n_v}
+        sizes = {part: n * d for part, n in heads.items() if n}
+        # the matrices stand side by side, and are one product
+        shapes: dict[str, tuple[int, ...]] = {f"W{part}": (n, d_model) for part, n in sizes.items()}
         if self.bias:
-            shapes |= {"bq": (n_q,), "bk": (n_kv,), "bv": (n_kv,)}
+            shapes |= {f"b{part}": (n,) for part, n in sizes.items()}
         if self.out_proj:
-            shapes["Wo"] = (d, n_q)
+            shapes["Wo"] = (d_model, sizes["q"])
             if self.bias:
-                shapes["bo"] = (d,)
+                shapes["bo"] = (d_model,)
         if self.qk_norm:
-            shapes |= {"q_norm": (self._d,), "k_norm": (self._d,)}
+            shapes["q_norm"] = (d,)
+            if self._n_k:
+                shapes["k_norm"] = (d,)
         if self.position == "relative":
             shapes["relative"] = (self.n_heads, self.window)
         return shapes
@@ -244,7 +211,7 @@ class GroupedQueryAttention(Cached):
 
     def _bind(self, theta: Array, gradient: Array) -> None:
         super()._bind(theta, gradient)
-        n_rows = (self.n_heads + 2 * self._n_kv) * self._d
+        n_rows = (self.n_heads + self._n_k + self._n_v) * self._d
         start = n_rows * self.d_model
         self._fused = theta[:start].reshape(n_rows, self.d_model)
         self._fused_bias = theta[start : start + n_rows] if self.bias else None
@@ -255,7 +222,7 @@ class GroupedQueryAttention(Cached):
             self.p["relative"][:] = 0.0
         if self.position == "rope" and self.bias:
             # without them a score of rotated vectors has no part that depends on age alone
-            for name in ("bq", "bk"):
+            for name in ("bq", "bk") if self._n_k else ("bq",):
                 self.p[name][:] = rng.normal(size=self.p[name].shape)
 
     def lock_lags(self, strength: float = 8.0) -> None:
@@ -266,6 +233,7 @@ class GroupedQueryAttention(Cached):
         """
         if self.position != "relative":
             raise ValueError(f"position={self.position!r}: needs 'relative', a table of ages")
+        strength = check_number("strength", strength, at_least=0.0)
         table = self.p["relative"]
         table[:] = 0.0
         for head, lag in enumerate(locked_lags(self.n_heads, self.window)):
@@ -278,48 +246,72 @@ class GroupedQueryAttention(Cached):
             "d_model": d_model,
             "bias": "bq" in params,
             "out_proj": "Wo" in params,
+            "share_kv": "Wk" in params and "Wv" not in params,
         }
         if "n_heads" in config:
-            d = n_rows // config["n_heads"]
-            sizes |= {"head_dim": d, "n_kv_heads": len(params["Wk"]) // config.get("head_dim", d)}
+            sizes["head_dim"] = d = n_rows // config["n_heads"]
+            if "Wk" in params:
+                sizes["n_kv_heads"] = len(params["Wk"]) // config.get("head_dim", d)
         return sizes
 
     def _fields(self) -> dict[str, tuple[int, ...]]:
-        return {"k": (self._n_kv, self._d), "v": (self._n_kv, self._d)}
+        return {field: (self._n_kv, self._d) for field in ("k", self._v)}
 
-    def _normed(self, q: Array, k: Array) -> tuple[Array, Array]:
-        if not self.qk_norm:
-            return q, k
-        return (
-            qk_norm(q, self.qk_norm, self.p["q_norm"], eps=NORM_EPS),
-            qk_norm(k, self.qk_norm, self.p["k_norm"], eps=NORM_EPS),
-        )
+    def init_state(self, pool: PagePool | None = None) -> Any:
+        """An empty cache; None for a layer that reads that of another."""
+        return None if self.kv_from is not None else super().init_state(pool)
 
-    def _turned(self, x: Array, positions: Array, inverse: bool = False) -> Array:
-        x = apply_rope(x, positions, self._theta, inverse, self.rope_interleaved)
-        return x if self._factor == 1.0 else x * self._factor
+    def commit(self, state: Any, proposal: Any) -> Any:
+        """The state after the step of a proposal, changed in place."""
+        return None if self.kv_from is not None else super().commit(state, proposal)
 
-    def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
-        """One step: input [d_model] and cache to read [n_outputs] and what is to be cached."""
+    advance = commit
+
+    def _lent(self, shared: SharedKV | None) -> SharedKV:
+        if shared is None or shared.k is None:
+            raise ValueError(
+                f"kv_from={self.kv_from}: needs the keys and values of that layer; "
+                "put both into a Sequential"
+            )
+        return shared
+
+    def _normed(self, x: Array, gain: str) -> Array:
+        return qk_norm(x, self.qk_norm, self.p[gain], eps=NORM_EPS) if self.qk_norm else x
+
+    def propose(self, x: Array, state: Any, shared: SharedKV | None = None) -> tuple[Array, Any]:
+        """One step: input [d_model] and cache to read [n_outputs] and what is to be cached.
+
+        ``shared`` takes key and value to layers that read them as well, or brings those of another.
+        """
         if not self.causal:
             raise ValueError("causal=False: a step cannot look ahead; use forward")
         n_q, n_kv, d = self.n_heads, self._n_kv, self._d
-        z = self._fused.dot(x)
+        z = self._fused.dot(self._check_input(x))
         if self._fused_bias is not None:
             z += self._fused_bias
-        z = z.reshape(n_q + 2 * n_kv, d)
-        qk, v = z[: n_q + n_kv], z[n_q + n_kv :]
+        z = z.reshape(-1, d)
+        n_qk = n_q + self._n_k
+        qk = z[:n_qk]
+        source = state if self._n_k else self._lent(shared).state
         if self.qk_norm:
-            qk = np.concatenate(self._normed(qk[:n_q], qk[n_q:]))
+            normed = [self._normed(qk[:n_q], "q_norm")]
+            if self._n_k:
+                normed.append(self._normed(qk[n_q:], "k_norm"))
+            qk = np.concatenate(normed)
         if self.position == "rope":
-            cos, sin = turns(float(state.n_appended), self._theta)
-            qk = rotate(qk, cos, sin, False, self.rope_interleaved)
-            if self._factor != 1.0:
-                qk *= self._factor
-        q, k = qk[:n_q].reshape(n_kv, self._group, d) * self._scale, qk[n_q:]
-        parts = self._past(state)
+            qk = self._rotation.step(qk, source.n_appended)
+        q = qk[:n_q].reshape(n_kv, self._group, d) * self._scale
+        if self._n_k:
+            k, v = qk[n_q:], z[-n_kv:]
+            if shared is not None:
+                shared.state, shared.k, shared.v, shared.field = state, k, v, self._v
+            row, field = {"k": k, self._v: v}, self._v
+        else:
+            lent = self._lent(shared)
+            k, v, row, field = lent.k, lent.v, {}, lent.field
+        parts = self._past(source)
         n = sum(len(part["k"]) for part in parts)
-        a = np.empty((n_kv, self._group, n + 1))
+        a = np.empty((n_kv, self._group, n + 1), z.dtype)
         start = 0
         for part in parts:
             stop = start + len(part["k"])
@@ -334,38 +326,56 @@ class GroupedQueryAttention(Cached):
         out = a[:, :, n:] * v[:, None, :]
         start = 0
         for part in parts:
-            stop = start + len(part["v"])
-            out += np.matmul(a[:, :, start:stop], part["v"].transpose(1, 0, 2))
+            stop = start + len(part["k"])
+            out += np.matmul(a[:, :, start:stop], part[field].transpose(1, 0, 2))
             start = stop
         read = out.reshape(-1)
         if self.out_proj:
             read = self.p["Wo"].dot(read)
             if self.bias:
                 read += self.p["bo"]
-        return read, ({"k": k, "v": v}, a.reshape(n_q, n + 1))
+        return read, (row, a.reshape(n_q, n + 1))
 
     def attention_weights(self, x: Array, state: Any) -> Array:
         """What the step of x would look at: weights by age [H, n], the step itself first."""
-        X = np.asarray(x, np.float64)[None]
-        _, _, context = self.forward(X, state, ctx=True)
+        _, _, context = self.forward(np.asarray(x)[None], state, ctx=True)
         weights: Array = context["weights"][:, 0, ::-1]
         return weights
 
-    def forward(self, X: Array, state: Any = None, ctx: bool = False) -> Any:
-        """A sequence [T, d_model] to reads [T, n_outputs] and final state; see ``Layer``."""
+    def forward(
+        self, X: Array, state: Any = None, ctx: bool = False, shared: SharedKV | None = None
+    ) -> Any:
+        """A sequence [T, d_model] to reads [T, n_outputs] and final state; see ``Layer``.
+
+        ``shared`` takes keys and values to layers that read them as well, or brings those of
+        another.
+        """
         X = self._check_inputs(X)
-        n_q, n_kv, d, n_steps = self.n_heads, self._n_kv, self._d, len(X)
+        n_q, d, n_steps = self.n_heads, self._d, len(X)
         z = X @ self._fused.T
         if self._fused_bias is not None:
             z += self._fused_bias
-        z = z.reshape(n_steps, n_q + 2 * n_kv, d)
-        raw_q, raw_k, v = np.split(z, [n_q, n_q + n_kv], axis=1)
-        q, k = self._normed(raw_q, raw_k)
-        start = 0 if state is None else state.n_appended
+        z = z.reshape(n_steps, -1, d)
+        source = state if self._n_k else self._lent(shared).state
+        start = 0 if source is None else source.n_appended
         positions = start + np.arange(n_steps, dtype=np.float64)
+        raw_q, raw_k = z[:, :n_q], z[:, n_q : n_q + self._n_k]
+        q = self._normed(raw_q, "q_norm")
         if self.position == "rope":
-            q, k = self._turned(q, positions), self._turned(k, positions)
-        joined, n_past = self._joined(state, k=k, v=v) if self.causal else ({"k": k, "v": v}, 0)
+            q = self._rotation.sequence(q, positions)
+        final = None
+        if self._n_k:
+            k = self._normed(raw_k, "k_norm")
+            if self.position == "rope":
+                k = self._rotation.sequence(k, positions)
+            rows = {"k": k, self._v: z[:, -self._n_kv :]}
+            joined, n_past = self._joined(state, **rows) if self.causal else (rows, 0)
+            kv = SharedKV() if shared is None else shared
+            kv.state, kv.k, kv.v, kv.n_past = state, joined["k"], joined[self._v], n_past
+            final = self._after(state, **rows)
+        else:
+            kv = self._lent(shared)
+            n_past = kv.n_past
         rules: dict[str, Any] = {
             "causal": self.causal,
             "window": None if self.window_size is None and not self.causal else self.window,
@@ -374,11 +384,11 @@ class GroupedQueryAttention(Cached):
         }
         if ctx:
             heads, weights = scaled_dot_product_attention(
-                q, joined["k"], joined["v"], return_weights=True, **rules
+                q, kv.k, kv.v, return_weights=True, **rules
             )
         else:
             heads = chunked_attention(
-                q, joined["k"], joined["v"], chunk_size=max(32, min(self.window, 256)), **rules
+                q, kv.k, kv.v, chunk_size=max(32, min(self.window, 256)), **rules
             )
         merged = heads.reshape(n_steps, n_q * d)
         reads = merged
@@ -386,18 +396,15 @@ class GroupedQueryAttention(Cached):
             reads = merged @ self.p["Wo"].T
             if self.bias:
                 reads += self.p["bo"]
-        final = self._after(state, k=k, v=v)
         if not ctx:
             return reads, final
         kept = {
             "X": X,
             "raw": (raw_q, raw_k),
             "q": q,
-            "k": joined["k"],
-            "v": joined["v"],
+            "kv": kv,
             "weights": weights,
             "merged": merged,
-            "n_past": n_past,
             "positions": positions,
         }
         return reads, final, kept
@@ -407,13 +414,14 @@ class GroupedQueryAttention(Cached):
         if self.position == "relative":
             return relative_bias(self.p["relative"], age)
         if self.position == "alibi":
-            return -self._slopes[:, None, None] * age
+            return (-self._slopes[:, None, None] * age).astype(self.dtype, copy=False)
         return None
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradients of input and weights; what was cached before is taken as constant."""
-        g, n_past, X = self.g, ctx["n_past"], ctx["X"]
-        d_merged = d_reads
+        g, kv, X, positions = self.g, ctx["kv"], ctx["X"], ctx["positions"]
+        n_past = kv.n_past
+        d_merged = d_reads = self._as_own(d_reads)
         if self.out_proj:
             g["Wo"] += d_reads.T @ ctx["merged"]
             if self.bias:
@@ -421,30 +429,39 @@ class GroupedQueryAttention(Cached):
             d_merged = d_reads @ self.p["Wo"]
         d_heads = d_merged.reshape(len(X), self.n_heads, self._d)
         dq, dk, dv, ds = scaled_dot_product_attention_backward(
-            d_heads, ctx["q"], ctx["k"], ctx["v"], ctx["weights"], scale=self._scale
+            d_heads, ctx["q"], kv.k, kv.v, ctx["weights"], scale=self._scale
         )
-        dk, dv = dk[n_past:], dv[n_past:]
         if self.position == "relative":
             age = ages(len(X), len(X) + n_past, n_past)
             g["relative"] += relative_bias_backward(ds, age, self.window)
-        if self.position == "rope":
-            dq = self._turned(dq, ctx["positions"], inverse=True)
-            dk = self._turned(dk, ctx["positions"], inverse=True)
-        if self.qk_norm:
-            raw_q, raw_k = ctx["raw"]
-            gains = self.p["q_norm"], self.p["k_norm"]
-            dq, dgain, _ = qk_norm_backward(dq, raw_q, self.qk_norm, gains[0], NORM_EPS)
-            g["q_norm"] += dgain
-            dk, dgain, _ = qk_norm_backward(dk, raw_k, self.qk_norm, gains[1], NORM_EPS)
-            g["k_norm"] += dgain
+        raw_q, raw_k = ctx["raw"]
+        parts = {"q": self._raw_gradient(dq, raw_q, "q_norm", positions)}
+        if self._n_k:
+            dk, dv = kv.total(dk[n_past:], dv[n_past:])
+            parts["k"] = self._raw_gradient(dk, raw_k, "k_norm", positions)
+            if self.share_kv:
+                parts["k"] = parts["k"] + dv
+            else:
+                parts["v"] = dv
+        else:
+            kv.give(dk[n_past:], dv[n_past:])
         dX = np.zeros_like(X)
-        for part, dz in (("q", dq), ("k", dk), ("v", dv)):
+        for part, dz in parts.items():
             dz = dz.reshape(len(X), -1)
             g[f"W{part}"] += dz.T @ X
             if self.bias:
                 g[f"b{part}"] += dz.sum(axis=0)
             dX += dz @ self.p[f"W{part}"]
         return dX, self.grads
+
+    def _raw_gradient(self, dz: Array, raw: Array, gain: str, positions: Array) -> Array:
+        """Gradient of queries or keys before they were normalised and turned."""
+        if self.position == "rope":
+            dz = self._rotation.sequence(dz, positions, inverse=True)
+        if self.qk_norm:
+            dz, d_gain, _ = qk_norm_backward(dz, raw, self.qk_norm, self.p[gain], NORM_EPS)
+            self.g[gain] += d_gain
+        return dz
 
 
 def locked_lags(n_heads: int, window: int) -> list[int]:

@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from .._validation import check_bool, check_choice, check_int
 from ..functional import (
-    apply_rope,
     chunked_attention,
     qk_norm,
     qk_norm_backward,
-    rope_frequencies,
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
 )
-from .grouped_query import NORM_EPS, Cached, GroupedQueryAttention, softmax_in_place
-from .trained import positive
+from .cached import NORM_EPS, Cached, softmax_in_place
+from .grouped_query import GroupedQueryAttention
+from .rotation import Rotation
+from .trained import check_dtype, positive
 
 Array = NDArray[Any]
 
@@ -62,7 +62,7 @@ class MultiHeadLatentAttention(Cached):
         Of the rotation.
     out_proj
         Whether reads are projected; without it they are the heads side by side.
-    max_context, cache, page_size, seed
+    max_context, cache, page_size, dtype, seed
         Those of ``GroupedQueryAttention``.
 
     Examples
@@ -95,6 +95,7 @@ class MultiHeadLatentAttention(Cached):
         max_context: int = 1024,
         cache: str = "ring",
         page_size: int = 128,
+        dtype: str = "float64",
         seed: int | None = None,
     ) -> None:
         positive(d_model=d_model, n_heads=n_heads, head_dim=head_dim, kv_lora_dim=kv_lora_dim)
@@ -105,7 +106,7 @@ class MultiHeadLatentAttention(Cached):
         self._dv = head_dim if v_head_dim is None else v_head_dim
         positive(v_head_dim=self._dv, q_lora_dim=1 if q_lora_dim is None else q_lora_dim)
         if rope_dim != 0:
-            self._theta, _ = rope_frequencies(rope_dim, rope_base)
+            self._rotation = Rotation(rope_dim, rope_dim, rope_base, None, rope_interleaved, dtype)
         self.window_size = window_size
         self.window = max_context if window_size is None else window_size
         positive(window_size=self.window)
@@ -114,7 +115,7 @@ class MultiHeadLatentAttention(Cached):
         self.rope_interleaved = check_bool("rope_interleaved", rope_interleaved)
         self.out_proj = check_bool("out_proj", out_proj)
         self.cache = check_choice("cache", cache, ("ring", "paged"))
-        self.page_size, self.seed = page_size, seed
+        self.page_size, self.dtype, self.seed = page_size, check_dtype(dtype), seed
         self.d_in = d_model
         self.n_outputs = d_model if out_proj else n_heads * self._dv
         self._scale = 1.0 / math.sqrt(head_dim + rope_dim)
@@ -164,7 +165,7 @@ class MultiHeadLatentAttention(Cached):
     def _turned(self, x: Array, positions: Array, inverse: bool = False) -> Array:
         if not self.rope_dim:
             return x
-        return apply_rope(x, positions, self._theta, inverse, self.rope_interleaved)
+        return self._rotation.sequence(x, positions, inverse)
 
     def _latents(self, X: Array, positions: Array) -> tuple[Array, Array, Array]:
         """Raw latents, latents and rotated keys of rows [T, d_model]."""
@@ -191,44 +192,70 @@ class MultiHeadLatentAttention(Cached):
             self._turned(q[..., self.head_dim :], positions),
         )
 
-    def _expanders(self) -> tuple[Array, Array]:
-        """U [H, head_dim, r] and V [H, d_v, r]."""
+    _views = (*Cached._views, "_fused", "_U", "_V")
+
+    def _bind(self, theta: Array, gradient: Array) -> None:
+        super()._bind(theta, gradient)
+        # one product for queries and latents where their matrices stand side by side
+        self._fused: Array | None = None
+        if self.q_lora_dim is None:
+            n_rows = len(self.p["Wq"]) + len(self.p["Wkv_a"])
+            self._fused = theta[: n_rows * self.d_model].reshape(n_rows, self.d_model)
+        # U [H, head_dim, r] and V [H, d_v, r]
         both = self.p["Wkv_b"].reshape(self.n_heads, self.head_dim + self._dv, self.kv_lora_dim)
-        return both[:, : self.head_dim], both[:, self.head_dim :]
+        self._U, self._V = both[:, : self.head_dim], both[:, self.head_dim :]
+
+    def _projected(self, x: Array) -> tuple[Array, Array]:
+        """Queries and raw latents of one step, flat."""
+        if self._fused is not None:
+            z = self._fused.dot(x)
+            n_q = len(z) - self.kv_lora_dim - self.rope_dim
+            return z[:n_q], z[n_q:]
+        latent = self.p["Wq_a"].dot(x)
+        if self.latent_norm:
+            latent = _rms(latent, self.p["q_a_norm"])
+        return self.p["Wq_b"].dot(latent), self.p["Wkv_a"].dot(x)
 
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """One step on the cached latents: input [d_model] to read, and what is to be cached."""
-        X, at = x[None], np.array([float(state.n_appended)])
-        _, c, kr = self._latents(X, at)
-        _, _, qc, qr = self._queries(X, at)
-        U, V = self._expanders()
-        qt = np.matmul(qc[0][:, None, :], U)[:, 0] * self._scale  # [H, r]
-        qr = qr[0] * self._scale
-        parts = [*self._past(state), {"c": c, "kr": kr}]
+        n_heads, r, d = self.n_heads, self.kv_lora_dim, self.head_dim
+        q, latent = self._projected(self._check_input(x))
+        q, c, kr = q.reshape(n_heads, -1), latent[:r], latent[r:]
+        if self.latent_norm:
+            c = _rms(c, self.p["kv_a_norm"])
+        qt = np.matmul(q[:, None, :d], self._U)[:, 0] * self._scale  # [H, r]
+        if self.rope_dim:
+            turned = np.concatenate([q[:, d:], kr[None]])
+            turned = self._rotation.step(turned, state.n_appended)
+            qr, kr = turned[:-1] * self._scale, turned[-1]
+        parts = self._past(state)
         n = sum(len(part["c"]) for part in parts)
-        a = np.empty((self.n_heads, n))
+        a = np.empty((n_heads, n + 1), qt.dtype)
         start = 0
         for part in parts:
             stop = start + len(part["c"])
             np.matmul(qt, part["c"].T, out=a[:, start:stop])
             if self.rope_dim:
-                a[:, start:stop] += qr @ part["kr"].T
+                a[:, start:stop] += np.matmul(qr, part["kr"].T)
             start = stop
+        a[:, n] = qt.dot(c)
+        if self.rope_dim:
+            a[:, n] += qr.dot(kr)
         softmax_in_place(a)
-        m = np.zeros((self.n_heads, self.kv_lora_dim))
+        m = a[:, n:] * c
         start = 0
         for part in parts:
             stop = start + len(part["c"])
-            m += a[:, start:stop] @ part["c"]
+            m += np.matmul(a[:, start:stop], part["c"])
             start = stop
-        read = np.matmul(V, m[:, :, None]).reshape(-1)
+        read = np.matmul(self._V, m[:, :, None]).reshape(-1)
         if self.out_proj:
             read = self.p["Wo"].dot(read)
-        return read, ({"c": c[0], "kr": kr[0]}, a)
+        return read, ({"c": c, "kr": kr}, a)
 
     def attention_weights(self, x: Array, state: Any) -> Array:
         """What the step of x would look at: weights by age [H, n], the step itself first."""
-        _, _, context = self.forward(np.asarray(x, np.float64)[None], state, ctx=True)
+        _, _, context = self.forward(np.asarray(x)[None], state, ctx=True)
         weights: Array = context["weights"][:, 0, ::-1]
         return weights
 
@@ -276,7 +303,7 @@ class MultiHeadLatentAttention(Cached):
         """Gradients of input and weights; latents that were cached before are constant."""
         g, n_past, X, d = self.g, ctx["n_past"], ctx["X"], self.head_dim
         n_steps, n_heads = len(X), self.n_heads
-        d_merged = d_reads
+        d_merged = d_reads = self._as_own(d_reads)
         if self.out_proj:
             g["Wo"] += d_reads.T @ ctx["merged"]
             d_merged = d_reads @ self.p["Wo"]
@@ -313,6 +340,11 @@ class MultiHeadLatentAttention(Cached):
         return dX + dl @ self.p["Wq_a"], self.grads
 
 
+def _rms(x: Array, gain: Array) -> Array:
+    """What ``qk_norm`` does to one vector, in two products."""
+    return x * (gain * (1.0 / math.sqrt(x.dot(x) / len(x) + NORM_EPS)))
+
+
 def mla_from_gqa(layer: GroupedQueryAttention, rank: int) -> MultiHeadLatentAttention:
     r"""Latent attention that does nearly what a layer with grouped heads does.
 
@@ -336,7 +368,14 @@ def mla_from_gqa(layer: GroupedQueryAttention, rank: int) -> MultiHeadLatentAtte
     >>> np.allclose(mla_from_gqa(layer, 4).forward(X)[0], layer.forward(X)[0])
     True
     """
-    for name, wanted in (("position", None), ("qk_norm", None), ("bias", False), ("causal", True)):
+    for name, wanted in (
+        ("position", None),
+        ("qk_norm", None),
+        ("bias", False),
+        ("causal", True),
+        ("kv_from", None),
+        ("share_kv", False),
+    ):
         if getattr(layer, name) != wanted:
             raise ValueError(f"{name}={getattr(layer, name)!r}: latents need {name}={wanted!r}")
     p = layer.parameters()
@@ -360,5 +399,6 @@ def mla_from_gqa(layer: GroupedQueryAttention, rank: int) -> MultiHeadLatentAtte
         max_context=layer.max_context,
         cache=layer.cache,
         page_size=layer.page_size,
+        dtype=layer.dtype,
     )
     return latent

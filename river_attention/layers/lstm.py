@@ -24,7 +24,7 @@ from .._validation import check_bool
 from ..functional import qk_norm, qk_norm_backward
 from ..functional.gated import sigmoid
 from ..functional.recurrence import scan
-from .trained import Layer, positive
+from .trained import Layer, check_dtype, positive
 
 Array = NDArray[Any]
 
@@ -33,7 +33,7 @@ NORM_EPS = 1e-6
 
 def _step(state: Array, z: Array, R: Array) -> tuple[Array, Array]:
     """One step of a layer: (h, c) and Wx + b to (h, c) and [i, f, g, o, c, h]."""
-    kept = np.empty((6, len(R[0])))
+    kept = np.empty((6, len(R[0])), z.dtype)
     a = (z + R.dot(state[0])).reshape(4, -1)
     kept[:4] = sigmoid(a)
     np.tanh(a[2], out=kept[2])
@@ -77,6 +77,8 @@ class LSTM(Layer):
         Whether the input and the output of every layer are normalised.
     seed
         Seed of the weights; None draws a new one.
+    dtype
+        "float64" or "float32", of weights, state and reads.
 
     Examples
     --------
@@ -94,11 +96,12 @@ class LSTM(Layer):
         n_layers: int = 1,
         layer_norm: bool = True,
         seed: int | None = None,
+        dtype: str = "float64",
     ) -> None:
         positive(d_in=d_in, d_hidden=d_hidden, n_layers=n_layers)
         self.d_in, self.d_hidden, self.n_layers = d_in, d_hidden, n_layers
         self.layer_norm, self.seed = check_bool("layer_norm", layer_norm), seed
-        self.n_outputs = d_hidden
+        self.n_outputs, self.dtype = d_hidden, check_dtype(dtype)
         self._begin(seed)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -140,7 +143,7 @@ class LSTM(Layer):
 
     def init_state(self) -> Array:
         """Zeros."""
-        return np.zeros((2, self.n_layers, self.d_hidden))
+        return np.zeros((2, self.n_layers, self.d_hidden), self.dtype)
 
     def commit(self, state: Array, proposal: Any) -> Any:
         """The new state, which is the proposal."""
@@ -150,7 +153,7 @@ class LSTM(Layer):
 
     def propose(self, x: Array, state: Array) -> tuple[Array, Array]:
         """One step: input [d_in] to read [d_hidden] and new state."""
-        reads, final = self.forward(x[None], state)
+        reads, final = self.forward(self._check_input(x)[None], state)
         return reads[0], final
 
     def _norm(self, X: Array, name: str) -> Array:
@@ -161,7 +164,7 @@ class LSTM(Layer):
     def forward(self, X: Array, state: Any = None, ctx: bool = False) -> Any:
         """A sequence [T, d_in] to reads [T, d_hidden] and final state; see ``Layer``."""
         X = self._check_inputs(X)
-        state = self.init_state() if state is None else state
+        state = self.init_state() if state is None else self._as_own(state)
         if np.shape(state) != (2, self.n_layers, self.d_hidden):
             raise ValueError(
                 f"state has shape {np.shape(state)}: expected [2, layers, hidden] = "
@@ -182,14 +185,14 @@ class LSTM(Layer):
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradients of input and weights, through the whole sequence of ``ctx``."""
         X, kept = ctx
-        g, n, dY = self.g, self.d_hidden, d_reads
+        g, n, dY = self.g, self.d_hidden, self._as_own(d_reads)
         for i in reversed(range(self.n_layers)):
             inputs, rows, (h0, c0) = kept[i]
             dY = self._norm_backward(dY, rows[:, 5], f"out_l{i}")
             before = np.concatenate([[c0], rows[:-1, 4]])
             tokens = (dY, rows[:, :4], rows[:, 4], before)
             step = partial(_step_back, R=self.p[f"weight_hh_l{i}"])
-            dz, _ = scan(step, np.zeros((2, n)), *(token[::-1] for token in tokens))
+            dz, _ = scan(step, np.zeros((2, n), dY.dtype), *(token[::-1] for token in tokens))
             flat = dz[::-1].reshape(len(X), 4 * n)
             g[f"weight_ih_l{i}"] += flat.T @ inputs
             g[f"weight_hh_l{i}"] += flat.T @ np.concatenate([[h0], rows[:-1, 5]])

@@ -8,6 +8,8 @@ W [d_model, d] has a column for every input, drawn by its name as those of the l
 inputs may come at any time and in any order. The weights of the core are drawn as well and stay;
 what is to be learned of the stream is left to the readout. Three cores: attention over a window
 with one age locked to each head, the same over latents, and an LSTM with attention behind it.
+
+A core may be float32; W, and all that readouts see, stay float64.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from numpy.typing import NDArray
 from .._validation import LARGEST_ARRAY, check_choice, check_int, check_product
 from ..state import Writer
 from .blocks import Activation, Sequential, TransformerBlock
+from .cached import Cached
 from .caches import PagedKVCache, PagePool, RingKVCache
-from .grouped_query import Cached, GroupedQueryAttention
+from .grouped_query import GroupedQueryAttention
 from .latent import MultiHeadLatentAttention
 from .lstm import LSTM
 from .protocol import Drawn
-from .trained import Dense, Layer
+from .trained import Dense, Layer, check_dtype
 
 Array = NDArray[np.float64]
 
@@ -51,6 +54,7 @@ def build_core(
     rope_pairs: int = 2,
     lstm_hidden: int = 32,
     mlp_sizes: tuple[int, ...] | None = None,
+    dtype: str = "float64",
     locked: bool = True,
 ) -> Sequential:
     """The layers of a kind, ``n_layers`` of attention; the last one gives its heads side by side.
@@ -61,6 +65,7 @@ def build_core(
     for name, value in (("window_size", window_size), ("n_heads", n_heads), ("n_layers", n_layers)):
         check_int(name, value, 1)
     check_int("head_dim", head_dim, 1)
+    check_dtype(dtype)
     d_model = n_heads * head_dim
     check_product(
         LARGEST_ARRAY, "entries of state", 2 * d_model * window_size * n_layers,
@@ -70,9 +75,9 @@ def build_core(
     width = d_model
     if kind == "lstm":
         width = check_int("lstm_hidden", lstm_hidden, 1)
-        layers.append(LSTM(d_model, width, seed=seed))
+        layers.append(LSTM(d_model, width, seed=seed, dtype=dtype))
         if width != d_model:
-            layers.append(Dense(width, d_model, seed=seed))
+            layers.append(Dense(width, d_model, seed=seed, dtype=dtype))
 
     def attention(i: int, out_proj: bool) -> Layer:
         if kind == "latent":
@@ -85,6 +90,7 @@ def build_core(
                 window_size=window_size,
                 rope_base=ROPE_BASE,
                 out_proj=out_proj,
+                dtype=dtype,
                 seed=seed + i,
             )
         return GroupedQueryAttention(
@@ -97,6 +103,7 @@ def build_core(
             position=position,
             rope_base=ROPE_BASE,
             out_proj=out_proj,
+            dtype=dtype,
             seed=seed + i,
         )
 
@@ -111,8 +118,8 @@ def build_core(
     width = d_model
     for size in mlp_sizes or ():
         layers += [
-            Dense(width, check_int("mlp_sizes", size, 1), seed=seed),
-            Activation(size, "relu"),
+            Dense(width, check_int("mlp_sizes", size, 1), seed=seed, dtype=dtype),
+            Activation(size, "relu", dtype),
         ]
         width = size
     return Sequential(tuple(layers))
@@ -171,7 +178,8 @@ class SequenceMemory(Drawn):
 
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """One step: input [d] and state to read and proposal."""
-        return self.core.propose(self.weights.dot(x), state)
+        read, proposal = self.core.propose(self.weights.dot(x), state)
+        return read.astype(np.float64, copy=False), proposal
 
     def commit(self, state: Any, proposal: Any) -> Any:
         """The state after the step of a proposal."""
@@ -184,7 +192,7 @@ class SequenceMemory(Drawn):
     def forward(self, X: Array, state: Any) -> tuple[Array, Any]:
         """A sequence: inputs [T, d] and state to reads and final state."""
         reads, final = self.core.forward(X @ self.weights.T, state)
-        return reads, final
+        return reads.astype(np.float64, copy=False), final
 
     def transfer_state(self, io: Writer, state: Any, n_inputs: int) -> Any:
         """Rings and arrays of the layers, by number."""
@@ -209,14 +217,13 @@ def pooled(states: list[Any], pool: PagePool) -> list[Any]:
         If the pool has pages for other rows.
     """
     for own in states:
-        if isinstance(own, RingKVCache) and fields_of(own) != pool.fields:
-            raise ValueError(f"pool has fields {pool.fields}: expected {fields_of(own)}")
+        if not isinstance(own, RingKVCache):
+            continue
+        if own.fields != pool.fields:
+            raise ValueError(f"pool has fields {pool.fields}: expected {own.fields}")
+        if pool.dtype not in (own.dtype, "float16"):
+            raise ValueError(f"pool has dtype={pool.dtype!r}: expected {own.dtype!r} or 'float16'")
     return [PagedKVCache.of(pool, own) if isinstance(own, RingKVCache) else own for own in states]
-
-
-def fields_of(cache: RingKVCache) -> dict[str, tuple[int, ...]]:
-    """The shape of a row of every field."""
-    return {field: rows.shape[1:] for field, rows in cache.view().items()}
 
 
 def transfer_layer(io: Writer, state: Any) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validation import check_int
+from .._validation import check_choice, check_int, check_number, check_seed
 from ..functional import qk_norm, qk_norm_backward
 from ..naming import generator
 
@@ -36,14 +36,18 @@ class Layer:
     ----------
     theta, gradient
         All weights and all gradients as flat vectors.
+    dtype
+        Of these, of reads and of the state: "float64" or "float32". Weights of one seed are the
+        same, but for rounding.
     d_in, n_outputs
         Length of an input and of a read.
     """
 
     d_in: int
     n_outputs: int
-    theta: NDArray[np.float64]
-    gradient: NDArray[np.float64]
+    dtype = "float64"
+    theta: Array
+    gradient: Array
     _views: tuple[str, ...] = ("p", "g", "gradient")
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -56,14 +60,20 @@ class Layer:
 
     def _begin(self, seed: int | None) -> None:
         """Make and draw the weights."""
+        seed = check_seed(seed)
         size = sum(math.prod(shape) for shape in self._shapes().values())
         size += sum(len(child.theta) for child in self._children().values())
-        theta = np.zeros(size)
+        for label, child in self._children().items():
+            if child.dtype != self.dtype:
+                raise ValueError(
+                    f"{label} has dtype={child.dtype!r}, the others {self.dtype!r}: all need one"
+                )
+        theta = np.zeros(size, self.dtype)
         start = size - sum(len(child.theta) for child in self._children().values())
         for child in self._children().values():
             theta[start : start + len(child.theta)] = child.theta
             start += len(child.theta)
-        self._bind(theta, np.zeros(size))
+        self._bind(theta, np.zeros_like(theta))
         rng = np.random.default_rng() if seed is None else generator(seed, type(self).__name__)
         self._draw(rng)
 
@@ -97,7 +107,7 @@ class Layer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._bind(self.theta, np.zeros(len(self.theta)))
+        self._bind(self.theta, np.zeros_like(self.theta))
 
     def parameters(self) -> dict[str, Array]:
         """The weights by name, views: to write into them is to change the layer."""
@@ -138,7 +148,9 @@ class Layer:
                 raise ValueError(
                     f"{name} has shape {np.shape(params[name])}: expected {own[name].shape}"
                 )
-            if not np.isfinite(params[name]).all():
+            with np.errstate(over="ignore"):
+                value = np.asarray(params[name], self.dtype)
+            if not np.isfinite(value).all():
                 raise ValueError(f"{name} holds values that are not finite")
         for name, view in own.items():
             view[:] = params[name]
@@ -193,7 +205,7 @@ class Layer:
 
     def propose(self, x: Array, state: Any) -> tuple[Array, Any]:
         """If x came next: the read, and a proposal for ``commit``. Changes nothing."""
-        read, _ = self.forward(x[None], state)
+        read, _ = self.forward(self._check_input(x)[None], state)
         return read[0], None
 
     def commit(self, state: Any, proposal: Any) -> Any:
@@ -223,10 +235,20 @@ class Layer:
         raise NotImplementedError
 
     def _check_inputs(self, X: Any) -> Array:
-        X = np.asarray(X, np.float64)
+        X = self._as_own(X)
         if X.ndim != 2 or X.shape[1] != self.d_in:
             raise ValueError(f"X has shape {X.shape}: expected [T, d_in] with d_in = {self.d_in}")
         return X
+
+    def _check_input(self, x: Any) -> Array:
+        x = np.asarray(x, self.theta.dtype)
+        if x.shape != (self.d_in,):
+            raise ValueError(f"x has shape {x.shape}: expected [d_in] = ({self.d_in},)")
+        return x
+
+    def _as_own(self, values: Any) -> Array:
+        """An array of the layer's dtype."""
+        return np.asarray(values, self.theta.dtype)
 
     def clone(self) -> Self:
         """A copy with weights of its own."""
@@ -255,6 +277,11 @@ def positive(**sizes: Any) -> None:
         check_int(name, value, 1)
 
 
+def check_dtype(dtype: Any) -> str:
+    """Raise ``ValueError`` unless it is "float64" or "float32"."""
+    return check_choice("dtype", dtype, ("float64", "float32"))
+
+
 class Dense(Layer):
     """y = W x + b, for every row.
 
@@ -264,10 +291,17 @@ class Dense(Layer):
     array([[11.5]])
     """
 
-    def __init__(self, d_in: int, d_out: int, bias: bool = True, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        bias: bool = True,
+        seed: int | None = None,
+        dtype: str = "float64",
+    ) -> None:
         positive(d_in=d_in, d_out=d_out)
         self.d_in, self.d_out, self.bias, self.seed = d_in, d_out, bias, seed
-        self.n_outputs = d_out
+        self.n_outputs, self.dtype = d_out, check_dtype(dtype)
         self._begin(seed)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -289,6 +323,7 @@ class Dense(Layer):
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradients of input and weights."""
+        d_reads = self._as_own(d_reads)
         self.g["W"] += d_reads.T @ ctx
         if self.bias:
             self.g["b"] += d_reads.sum(axis=0)
@@ -298,9 +333,10 @@ class Dense(Layer):
 class _Norm(Layer):
     kind: str
 
-    def __init__(self, d: int, eps: float = 1e-5) -> None:
+    def __init__(self, d: int, eps: float = 1e-5, dtype: str = "float64") -> None:
         positive(d=d)
-        self.d, self.eps = d, eps
+        self.eps = check_number("eps", eps, at_least=0.0)
+        self.d, self.dtype = d, check_dtype(dtype)
         self.d_in = self.n_outputs = d
         self._begin(None)
 
@@ -320,6 +356,7 @@ class _Norm(Layer):
 
     def backward(self, d_reads: Array, ctx: Any) -> tuple[Array, dict[str, Array]]:
         """Gradients of input and weights."""
+        d_reads = self._as_own(d_reads)
         dx, dgain, dbias = qk_norm_backward(d_reads, ctx, self.kind, self.p["gain"], self.eps)
         self.g["gain"] += dgain
         if "bias" in self.g:

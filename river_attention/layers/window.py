@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..state import Stateful, Writer
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 class Ring(Stateful):
@@ -24,6 +24,8 @@ class Ring(Stateful):
     ----------
     capacity
         Number of rows that are kept.
+    dtype
+        Of all fields.
     fields
         The shape of a row of every field: () for a number, (width,) for a vector.
 
@@ -43,13 +45,15 @@ class Ring(Stateful):
     (array([3., 4.]), (2, 3), 5)
     """
 
-    def __init__(self, capacity: int, **fields: tuple[int, ...]) -> None:
+    def __init__(self, capacity: int, dtype: str = "float64", **fields: tuple[int, ...]) -> None:
         self.capacity = capacity
         self.n = 0
         self.n_appended = 0
         self._end = 0
         self._is_branch = False
-        self._rows = {name: np.zeros((2 * capacity, *shape)) for name, shape in fields.items()}
+        self._rows = {
+            name: np.zeros((2 * capacity, *shape), dtype) for name, shape in fields.items()
+        }
 
     def transfer(self, io: Writer, *_: Any) -> None:
         n, fields = None, {}
@@ -66,7 +70,7 @@ class Ring(Stateful):
             self._is_branch = False
             self._rows = {}
             for field, rows in fields.items():
-                self._rows[field] = np.zeros((2 * self.capacity, *rows.shape[1:]))
+                self._rows[field] = np.zeros((2 * self.capacity, *rows.shape[1:]), rows.dtype)
                 self._rows[field][:n] = rows
 
     def __getitem__(self, field: str) -> Array:
@@ -90,9 +94,10 @@ class Ring(Stateful):
     def _make_room(self) -> None:
         """Take the rows along into buffers of one's own."""
         self.n = min(self.n, self.capacity - 1)
+        n_free = 2 * self.capacity - self.n
         kept = {field: self[field] for field in self._rows}
         self._rows = {
-            field: np.concatenate([rows, np.zeros((2 * self.capacity - self.n, *rows.shape[1:]))])
+            field: np.concatenate([rows, np.zeros((n_free, *rows.shape[1:]), rows.dtype)])
             for field, rows in kept.items()
         }
         self._end = self.n
@@ -101,7 +106,7 @@ class Ring(Stateful):
     def widen(self, field: str, width: int) -> None:
         """Let the vectors of a field have ``width`` numbers; the past gets zeros."""
         rows = self._rows[field]
-        wider = np.zeros((len(rows), width))
+        wider = np.zeros((len(rows), width), rows.dtype)
         wider[:, : rows.shape[1]] = rows
         self._rows = self._rows | {field: wider}
 

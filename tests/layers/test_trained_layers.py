@@ -29,9 +29,9 @@ GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="reference vectors not there")
 
 
-def attention(**more):
+def attention(n_heads=4, **more):
     options = {"n_kv_heads": 2, "head_dim": 4, "window_size": 4, "seed": 1} | more
-    return GroupedQueryAttention(6, 4, **options)
+    return GroupedQueryAttention(6, n_heads, **options)
 
 
 def latent(**more):
@@ -60,6 +60,22 @@ LAYERS = {
     "post": lambda: TransformerBlock(attention(), "post", 7, "relu", seed=2),
     "no ffn": lambda: TransformerBlock(latent(), "post"),
     "sequence": lambda: Sequential((Dense(6, 6, seed=1), attention(), LayerNorm(6), RMSNorm(6))),
+    "keys as values": lambda: attention(share_kv=True, qk_norm="rms"),
+    "one array for both": lambda: attention(share_kv=True, position="alibi", cache="paged"),
+    "keys of another": lambda: Sequential(
+        (
+            attention(qk_norm="layer", window_size=5),
+            TransformerBlock(attention(kv_from=0, qk_norm="rms", seed=2), ffn_dim=5, seed=2),
+            attention(kv_from=0, n_heads=2, window_size=3, bias=False, seed=3),
+        )
+    ),
+    "keys of a block": lambda: Sequential(
+        (
+            Dense(6, 6, seed=1),
+            TransformerBlock(attention(share_kv=True, position=None, cache="paged", page_size=2)),
+            attention(kv_from=1, position="relative", seed=2),
+        )
+    ),
     "two windows": lambda: Sequential((attention(), LSTM(6, 6, seed=2), attention(seed=3))),
 }
 

@@ -321,6 +321,17 @@ cdef class Regression(Walker):
             write_target(self.task.target, &self.walk.target)
         return self.task.target
 
+    @property
+    def n_labels(self):
+        """How many labels the target has seen."""
+        return self.walk.target.n if self.holds else self.task.target.n
+
+    @property
+    def target_size(self):
+        """How large targets are, see ``Target.size``."""
+        cdef CTarget *t = &self.walk.target
+        return fabs(t.mean) + 2.0 * t.spread if self.holds else self.task.target.size
+
     cdef int _branch_room(self, Walk *s, Arena arena) except -1:
         """Room for what a branch has of its own."""
         cdef Walk *old = &self.walk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -46,6 +47,11 @@ FORGETTING_FACTORS = (0.998, 0.9999)
 def _is_class(y: Any) -> bool:
     """Whether a label that is not missing says a class: a bool, or anything that is no number."""
     return isinstance(y, (bool, np.bool_)) or not isinstance(y, (numbers.Number, np.number))
+
+
+@functools.lru_cache(maxsize=1024)
+def _numbered(start: str, n: int) -> tuple[str, ...]:
+    return tuple(f"{start}{i}" for i in range(1, n + 1))
 
 
 class AttentionTransformer(
@@ -281,24 +287,30 @@ class AttentionTransformer(
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, float]:
         """What the memory says if x came next."""
         evidence, task, features = self._evidence(x), self._task, self._names()
-        columns = dict(zip(features.encoder.names, evidence["inputs"].tolist(), strict=True))
-        inputs = {name: value for name, value in columns.items() if not is_lag(name)}
+        names, inputs = features.encoder.names, evidence["inputs"]
+        is_decided = isinstance(task, Classification)
         shown: dict[Any, float] = {}
+        if is_decided:
+            columns = dict(zip(names, inputs.tolist(), strict=True))
+            names = [name for name in names if not is_lag(name)]
+            inputs = np.array([columns[name] for name in names])
         if self.keep_inputs:
-            values = shown_group(np.array([*inputs.values()]), limited=False)
-            shown.update(zip(inputs, values.tolist(), strict=True))
-        if isinstance(task, Classification):
+            values = shown_group(inputs, limited=False)
+            shown.update(zip(names, values.tolist(), strict=True))
+        if is_decided:
             self._show_classes(shown, task, evidence, columns)
-        elif self._target.n:
+        else:
             target = self._target
-            if self.with_forecast:
+            is_decided = target.n > 0
+            if is_decided and self.with_forecast:
                 forecast = target.restore(float(evidence["prediction"]))
                 shown[f"{self.prefix}next"] = shown_forecast(forecast, self.unit_.value)
-            self._show(shown, "lag", shown_group(target.lags))
+            if is_decided:
+                self._show(shown, "lag", shown_group(target.lags))
         start = 0
         for name, memory in features.memories.items():
             for part, n in getattr(memory, "parts", {name: memory.n_outputs}).items():
-                if self._is_decided or not memory.learns:
+                if is_decided or not memory.learns:
                     self._show(shown, part, shown_group(evidence.buffer[start : start + n]))
                 start += n
         return shown
@@ -325,14 +337,19 @@ class AttentionTransformer(
         labels: Iterable[Any] | None = None,
     ) -> None:
         """Let the values of a group join what is shown, numbered from one or as labelled."""
-        labels = range(1, len(values) + 1) if labels is None else labels
-        for label, value in zip(labels, values.tolist(), strict=True):
-            shown[f"{self.prefix}{group}_{label}"] = value
+        if labels is None:
+            names = _numbered(f"{self.prefix}{group}_", len(values))
+        else:
+            names = tuple(f"{self.prefix}{group}_{label}" for label in labels)
+        shown.update(zip(names, values.tolist(), strict=True))
 
     @property
     def _is_decided(self) -> bool:
         """Whether it is known what labels are."""
-        return isinstance(self._task, Classification) or self._target.n > 0
+        if isinstance(self._task, Classification):
+            return True
+        n: int = self._task.target.n if self._twin is None else self._twin.n_labels
+        return n > 0
 
     def _label(self, y: Any) -> Any:
         """A label that the task can learn; None if there is none."""
@@ -369,7 +386,7 @@ class AttentionTransformer(
         if not (self.with_forecast or self.window) or not self._twin.learn(x, label):
             return False
         if isinstance(self._task, Regression):
-            self.unit_.update(self._target.size)
+            self.unit_.update(self._twin.target_size)
         return True
 
     def _decide(self, y: Any) -> None:

@@ -61,7 +61,7 @@ def test_what_waits_in_one_backend_is_found_by_the_other(kind, keyed, monkeypatc
             if first:
                 patch.setattr(backend, "_core", None)
             model = late(kind)
-            for i, (x, y) in enumerate(rows[:40]):
+            for i, (x, _) in enumerate(rows[:40]):
                 model.predict_one(x, key=i if keyed else None)
                 if i > 20:
                     model.learn_one(rows[i - 20][0], rows[i - 20][1], key=i - 20 if keyed else None)

@@ -332,6 +332,36 @@ cdef class Regression(Walker):
         cdef CTarget *t = &self.walk.target
         return fabs(t.mean) + 2.0 * t.spread if self.holds else self.task.target.size
 
+    def shown(self, x, double unit, bint inputs_too, bint forecast_too, list groups):
+        """What is shown of x if it came next, see core/outlook.py, as a list; None: ask NumPy.
+
+        Its inputs, and once there was a label the forecast and the lags, if they are wanted; then
+        groups of reads: their places in an evidence.
+        """
+        cdef Walk *s = &self.walk
+        cdef int at = 0, n, start
+        cdef double[::1] out
+        if not self.holds and not self._take():
+            return None
+        self._propose(x)
+        found = np.empty(s.n_inputs + 1 + s.n_lags + s.n_reads)
+        out = found
+        if inputs_too and s.n_inputs:
+            shown_group(s.evidence + s.n_reads + 1 + s.n_lags, s.n_inputs, 0, &out[0])
+            at = s.n_inputs
+        if s.target.n and forecast_too:
+            forecast = self.kernels.value(s, s.evidence[s.prediction])
+            out[at] = shown_forecast(forecast, unit)
+            at += 1
+        if s.target.n and s.target.n_lags:
+            shown_group(s.target.lags, s.target.n_lags, 1, &out[at])
+            at += s.target.n_lags
+        for start, n in groups:
+            if n:
+                shown_group(s.evidence + start, n, 1, &out[at])
+                at += n
+        return found[:at].tolist()
+
     cdef int _branch_room(self, Walk *s, Arena arena) except -1:
         """Room for what a branch has of its own."""
         cdef Walk *old = &self.walk

@@ -289,3 +289,7 @@ cdef extern from "src/signature.h" nogil:
         const double *values, const uint64_t *seeds, const int64_t *columns, int64_t n,
         unsigned char *out
     )
+
+cdef extern from "src/outlook.h" nogil:
+    double shown_forecast(double forecast, double unit)
+    void shown_group(const double *values, int n, int limited, double *out)

@@ -286,6 +286,9 @@ class AttentionTransformer(
 
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, float]:
         """What the memory says if x came next."""
+        compiled = self._shown_compiled(x)
+        if compiled is not None:
+            return compiled
         evidence, task, features = self._evidence(x), self._task, self._names()
         names, inputs = features.encoder.names, evidence["inputs"]
         is_decided = isinstance(task, Classification)
@@ -307,13 +310,39 @@ class AttentionTransformer(
                 shown[f"{self.prefix}next"] = shown_forecast(forecast, self.unit_.value)
             if is_decided:
                 self._show(shown, "lag", shown_group(target.lags))
-        start = 0
-        for name, memory in features.memories.items():
+        for part, start, n in self._parts(is_decided):
+            self._show(shown, part, shown_group(evidence.buffer[start : start + n]))
+        return shown
+
+    def _parts(self, is_decided: bool) -> list[tuple[str, int, int]]:
+        """Groups of reads that are shown: name, first place in an evidence, and number."""
+        found, start = [], 0
+        for name, memory in self._names().memories.items():
             for part, n in getattr(memory, "parts", {name: memory.n_outputs}).items():
                 if is_decided or not memory.learns:
-                    self._show(shown, part, shown_group(evidence.buffer[start : start + n]))
+                    found.append((part, start, n))
                 start += n
-        return shown
+        return found
+
+    def _shown_compiled(self, x: Mapping[Any, Any]) -> dict[Any, float] | None:
+        """What the compiled twin of a regression shows, if there is one that can say."""
+        if self._twin is None or not isinstance(self._task, Regression):
+            return None
+        is_decided = self._is_decided
+        parts = self._parts(is_decided)
+        places = [(start, n) for _, start, n in parts]
+        unit, inputs_too = self.unit_.value, self.keep_inputs
+        values = self._twin.shown(x, unit, inputs_too, self.with_forecast, places)
+        if values is None:
+            return None
+        names = list(self._names().encoder.names) if inputs_too else []
+        if is_decided:
+            if self.with_forecast:
+                names.append(f"{self.prefix}next")
+            names += _numbered(f"{self.prefix}lag_", self.n_lags)
+        for part, _, n in parts:
+            names += _numbered(f"{self.prefix}{part}_", n)
+        return dict(zip(names, values, strict=True))
 
     def _show_classes(
         self,

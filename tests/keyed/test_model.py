@@ -104,7 +104,7 @@ def test_it_is_one_model_per_key(model, keyed_rows, fingerprint):
 )
 def test_it_is_that_with_a_store_to_the_last_bit(model, store, max_keys, keyed_rows, tmp_path):
     model = OURS[model]
-    rows = keyed_rows(model)
+    rows = keyed_rows(model, 120)
     keyed = KeyedModel(model, "key", max_keys, STORES[store](tmp_path / "store"))
     models, predictions = by_hand(model, rows)
     assert validate(keyed, rows) == predictions
@@ -248,7 +248,7 @@ def test_a_bad_row_leaves_it_as_it_was(x, y, error, fingerprint):
 @pytest.mark.parametrize("columns", ["key", "tuple", "function"])
 @pytest.mark.parametrize("model", OURS.values(), ids=OURS)
 def test_blocks_are_rows(model, columns, keyed_rows):
-    rows = [(x, y) for x, y in keyed_rows(model, 120) if x.get("key") != "g"]
+    rows = [(x, y) for x, y in keyed_rows(model, 70) if x.get("key") != "g"]
     if columns == "function":
         rows = [({name: v for name, v in x.items() if name != "key"}, y) for x, y in rows]
     key = {"key": "key", "tuple": ("key", "absent"), "function": _sign}[columns]

@@ -25,7 +25,7 @@ import river_attention
 from river_attention import backend
 from river_attention.readout import fits
 
-for name, max_examples in (("reproducible", 30), ("thorough", 100)):
+for name, max_examples in (("reproducible", 30), ("thorough", 150)):
     # what runs for every estimator and every setting takes a part of these examples each time
     settings.register_profile(
         name,

@@ -87,8 +87,15 @@ def pass_the_checks(make, every):
         seen.add(kind)
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("cls", REGRESSORS)
+# one kind of layer, as training is the same walk; what differs is in tests/layers and below
+@pytest.mark.parametrize(
+    ("cls", "every"),
+    [
+        (REGRESSORS[0], False),
+        *(pytest.param(cls, False, marks=pytest.mark.slow) for cls in REGRESSORS[1:]),
+        *(pytest.param(cls, True, marks=pytest.mark.slow) for cls in REGRESSORS),
+    ],
+)
 def test_trained_models_pass_the_checks_of_river(cls, every):
     pass_the_checks(lambda: sgd(cls, **SMALL), every)
 

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from alike import assert_alike, on_numpy, pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift
@@ -90,22 +91,6 @@ def few_trees(monkeypatch):
     monkeypatch.setitem(fits.SETTINGS, "max_iter", 8)
 
 
-def on_numpy(make):
-    """What is made while there is no compiled core."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_core", None)
-        return make()
-
-
-def pair(**parameters):
-    """A model that runs in C, and one that runs on NumPy."""
-    compiled = StreamingAttentionRegressor(**parameters)
-    reference = on_numpy(lambda: StreamingAttentionRegressor(**parameters))
-    assert compiled._twin is not None
-    assert reference._twin is None
-    return compiled, reference
-
-
 def stream(n, seed=0, gaps=True):
     """A seasonal target that remembers its input, with gaps, level shifts and accidents."""
     rng = np.random.default_rng(seed)
@@ -126,23 +111,6 @@ def stream(n, seed=0, gaps=True):
         yield row, float(y)
 
 
-def assert_alike(compiled, reference, tolerance):
-    """The states agree, entry by entry, relative to the largest value of an entry."""
-    ours, theirs = compiled.get_state(), reference.get_state()
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        found = ours[name]
-        assert type(found) is type(value), name
-        if isinstance(value, (float, np.ndarray)):
-            known = np.abs(value)[np.isfinite(value)]
-            size = known.max(initial=1e-9) if np.size(value) else 1.0
-            np.testing.assert_allclose(
-                found, value, rtol=0, atol=tolerance * float(size), err_msg=name
-            )
-        else:
-            assert found == value, name
-
-
 def largest_difference(compiled, reference, rows, learn_weights=(1.0,)):
     """Between predictions, relative to the largest."""
     worst, size = 0.0, 1e-9
@@ -157,14 +125,14 @@ def largest_difference(compiled, reference, rows, learn_weights=(1.0,)):
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_every_mode_agrees(mode):
-    compiled, reference = pair(mode=mode, **HEADS)
+    compiled, reference = pair(StreamingAttentionRegressor, mode=mode, **HEADS)
     assert largest_difference(compiled, reference, stream(400)) < 1e-12
     assert_alike(compiled, reference, 1e-10)
 
 
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_every_readout_and_memory_agrees(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionRegressor, **parameters)
     # scikit-learn is slow where trees have weights; see tests/estimators/test_boosted.py for those
     weights = (1.0, 1.0, 1.0, 0.0) if "trees" in parameters else (1.0, 1.0, 0.3, 0.0, 2.5)
     assert largest_difference(compiled, reference, stream(600), weights) < 1e-12
@@ -174,12 +142,12 @@ def test_every_readout_and_memory_agrees(parameters):
 @pytest.mark.slow
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_ten_thousand_steps_agree(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionRegressor, **parameters)
     assert largest_difference(compiled, reference, stream(10_000)) < 1e-12
 
 
 def test_what_happens_in_between_agrees():
-    compiled, reference = pair(window=50)
+    compiled, reference = pair(StreamingAttentionRegressor, window=50)
     for model in (compiled, reference):
         for t, (x, y) in enumerate(stream(300)):
             if t == 100:
@@ -195,12 +163,6 @@ def test_what_happens_in_between_agrees():
     assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-10)
     assert ours.mu == compiled.predict_one(x)
     assert_alike(compiled, reference, 1e-10)
-
-
-def pair_of_classifiers(**parameters):
-    """As ``pair``, of classifiers."""
-    compiled = StreamingAttentionClassifier(**parameters)
-    return compiled, on_numpy(lambda: StreamingAttentionClassifier(**parameters))
 
 
 def classes(n, n_classes, seed=0):
@@ -228,7 +190,7 @@ def largest_difference_of_classes(compiled, reference, rows, learn_weights=(1.0,
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("parameters", CLASSES.values(), ids=CLASSES)
 def test_classes_agree(parameters, n_classes):
-    compiled, reference = pair_of_classifiers(**parameters)
+    compiled, reference = pair(StreamingAttentionClassifier, **parameters)
     rows = classes(300, n_classes)
     weights = (1.0, 0.5, 0.0, 2.5)
     assert largest_difference_of_classes(compiled, reference, rows, weights) < 1e-11
@@ -238,13 +200,13 @@ def test_classes_agree(parameters, n_classes):
 @pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_ten_thousand_labels_agree(n_classes):
-    compiled, reference = pair_of_classifiers()
+    compiled, reference = pair(StreamingAttentionClassifier)
     rows = classes(10_000, n_classes)
     assert largest_difference_of_classes(compiled, reference, rows) < 1e-9
 
 
 def test_what_happens_to_classes_in_between_agrees():
-    compiled, reference = pair_of_classifiers(window=50)
+    compiled, reference = pair(StreamingAttentionClassifier, window=50)
     for model in (compiled, reference):
         for t, (x, label) in enumerate(classes(300, 5)):
             if t == 100:
@@ -261,7 +223,7 @@ def test_what_happens_to_classes_in_between_agrees():
 
 
 def test_features_beyond_the_budget_leave_alike():
-    compiled, reference = pair_of_classifiers(max_features=5, window=50)
+    compiled, reference = pair(StreamingAttentionClassifier, max_features=5, window=50)
     for model in (compiled, reference):
         for t, (x, label) in enumerate(classes(200, 5)):
             model.learn_one({**x, f"new {t // 20}": 1.0} if t % 3 else x, label)
@@ -272,7 +234,7 @@ def test_features_beyond_the_budget_leave_alike():
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("delay", [0, 3])
 def test_late_labels_of_classes_agree(n_classes, delay):
-    compiled, reference = pair_of_classifiers(advance_on="predict", window=50)
+    compiled, reference = pair(StreamingAttentionClassifier, advance_on="predict", window=50)
     waiting = []
     for t, (x, label) in enumerate(classes(300, n_classes)):
         ours, theirs = compiled.predict_proba_one(x, key=t), reference.predict_proba_one(x, key=t)
@@ -290,7 +252,8 @@ def test_late_labels_of_classes_agree(n_classes, delay):
 
 def test_whatever_happens_to_late_labels_of_classes_agrees():
     # new classes and inputs while steps wait, names that leave, labels nobody waits for, and rest
-    models = pair_of_classifiers(
+    models = pair(
+        StreamingAttentionClassifier,
         advance_on="predict",
         window=50,
         max_features=6,
@@ -350,7 +313,7 @@ def test_late_labels_of_classes_stay_in_c():
 
 
 def test_a_pickled_classifier_continues_on_the_other():
-    compiled, reference = pair_of_classifiers(window=50)
+    compiled, reference = pair(StreamingAttentionClassifier, window=50)
     rows = list(classes(250, 5))
     for x, label in rows[:200]:
         compiled.learn_one(x, label)
@@ -369,7 +332,7 @@ def test_a_pickled_classifier_continues_on_the_other():
     ids=["of numbers", "of right and wrong"],
 )
 def test_a_drift_detector_is_told_the_same_wrong_classes(detector):
-    compiled, reference = pair_of_classifiers(drift_detector=detector, window=50)
+    compiled, reference = pair(StreamingAttentionClassifier, drift_detector=detector, window=50)
     rows = [
         (x, label if t < 250 else "other" if label else "same")
         for t, (x, label) in enumerate(classes(500, 2))
@@ -380,8 +343,7 @@ def test_a_drift_detector_is_told_the_same_wrong_classes(detector):
 
 @pytest.mark.parametrize("window", [0, 50])
 def test_the_classes_of_the_transformer_agree(window):
-    compiled = AttentionTransformer(window=window)
-    reference = on_numpy(lambda: AttentionTransformer(window=window))
+    compiled, reference = pair(AttentionTransformer, window=window)
     for t, (x, label) in enumerate(classes(250, 5)):
         ours, theirs = compiled.transform_one(x), reference.transform_one(x)
         assert list(ours) == list(theirs)
@@ -407,7 +369,7 @@ def test_a_variance_that_rounding_made_negative_does_not_become_nan():
 
 @pytest.mark.parametrize("delay", [0, 3])
 def test_late_labels_agree(delay):
-    compiled, reference = pair(advance_on="predict", window=50)
+    compiled, reference = pair(StreamingAttentionRegressor, advance_on="predict", window=50)
     waiting = []
     for t, (x, y) in enumerate(stream(300)):
         ours, theirs = compiled.predict_one(x, key=t), reference.predict_one(x, key=t)
@@ -423,7 +385,7 @@ def test_late_labels_agree(delay):
 
 
 def test_looking_ahead_agrees():
-    compiled, reference = pair(window=50, mode="lru")
+    compiled, reference = pair(StreamingAttentionRegressor, window=50, mode="lru")
     for x, y in stream(200):
         compiled.learn_one(x, y)
         reference.learn_one(x, y)
@@ -439,8 +401,7 @@ def test_looking_ahead_agrees():
 
 
 def test_the_reads_of_the_transformer_agree():
-    compiled = AttentionTransformer(n_heads=3)
-    reference = on_numpy(lambda: AttentionTransformer(n_heads=3))
+    compiled, reference = pair(AttentionTransformer, n_heads=3)
     for t, (x, y) in enumerate(stream(200)):
         ours, theirs = compiled.transform_one(x), reference.transform_one(x)
         assert list(ours) == list(theirs)
@@ -465,16 +426,14 @@ def test_all_that_an_estimator_can_be_runs_in_c(kind):
 
 
 def test_a_linear_regression_agrees():
-    parameters = {"forgetting_factor": 0.99, "leak": 8, "huber": True}
-    compiled = RLSRegressor(**parameters)
-    reference = on_numpy(lambda: RLSRegressor(**parameters))
+    compiled, reference = pair(RLSRegressor, forgetting_factor=0.99, leak=8, huber=True)
     assert largest_difference(compiled, reference, stream(500), (1.0, 0.0, 2.0)) < 1e-10
     assert_alike(compiled, reference, 1e-9)
 
 
 def test_a_drift_detector_is_told_the_same_errors():
     detector = drift.PageHinkley(min_instances=10, threshold=5.0)
-    compiled, reference = pair(drift_detector=detector)
+    compiled, reference = pair(StreamingAttentionRegressor, drift_detector=detector)
     assert largest_difference(compiled, reference, stream(800)) < 1e-12
     assert compiled.n_drifts_ == reference.n_drifts_ > 0
 
@@ -494,7 +453,7 @@ def test_looking_inside_changes_nothing():
 
 @pytest.mark.parametrize("parameters", [{}, {**HEADS, "mode": "lru"}], ids=["default", "complex"])
 def test_a_pickle_of_one_continues_on_the_other(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionRegressor, **parameters)
     rows = list(stream(300))
     for x, y in rows[:200]:
         compiled.learn_one(x, y)
@@ -515,7 +474,7 @@ class Halving(GLA):
 
 
 def test_a_mode_of_a_user_runs_inside():
-    compiled, reference = pair(mode=Halving(), window=20)
+    compiled, reference = pair(StreamingAttentionRegressor, mode=Halving(), window=20)
     assert largest_difference(compiled, reference, stream(300)) < 1e-12
     assert compiled._twin.is_holding
     assert_alike(compiled, reference, 1e-10)
@@ -593,7 +552,15 @@ def outcome(call, *arguments):
 @settings(max_examples=80, deadline=None)
 @given(ROWS)
 def test_any_dict_means_the_same(rows):
-    compiled, reference = pair(mode="gla", window=5, n_lags=1, long_lags=0, readout="rls", memory=0)
+    compiled, reference = pair(
+        StreamingAttentionRegressor,
+        mode="gla",
+        window=5,
+        n_lags=1,
+        long_lags=0,
+        readout="rls",
+        memory=0,
+    )
     for items, kind, y in rows:
         try:
             x = kind(items)

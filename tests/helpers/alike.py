@@ -1,0 +1,44 @@
+"""A model in C and the same on NumPy, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from river_attention import backend
+
+
+def on_numpy(make: Callable[[], Any]) -> Any:
+    """What is made while there is no compiled core."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "_core", None)
+        return make()
+
+
+def pair(cls: type, **parameters: Any) -> tuple[Any, Any]:
+    """A model that runs in C, and one that runs on NumPy."""
+    compiled, reference = cls(**parameters), on_numpy(lambda: cls(**parameters))
+    if hasattr(compiled, "_twin"):  # that of a forecaster is its regressor's
+        assert compiled._twin is not None
+        assert reference._twin is None
+    return compiled, reference
+
+
+def assert_alike(compiled: Any, reference: Any, tolerance: float) -> None:
+    """The states agree, entry by entry, relative to the largest value of an entry."""
+    ours, theirs = compiled.get_state(), reference.get_state()
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        found = ours[name]
+        assert type(found) is type(value), name
+        if isinstance(value, (float, np.ndarray)):
+            known = np.abs(value)[np.isfinite(value)]
+            size = known.max(initial=1e-9) if np.size(value) else 1.0
+            np.testing.assert_allclose(
+                found, value, rtol=0, atol=tolerance * float(size), err_msg=name
+            )
+        else:
+            assert found == value, name

@@ -49,7 +49,8 @@ def _case(*what: Any) -> Iterator[None]:
     try:
         yield
     except BaseException as error:  # a `pytest.raises` that saw nothing is no Exception
-        error.add_note(f"in the case {', '.join(map(repr, what))}")
+        names = (getattr(each, "__name__", None) or repr(each) for each in what)
+        error.add_note(f"in the case {', '.join(names)}")
         raise
 
 

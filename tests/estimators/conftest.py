@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import pytest
+from hypothesis.errors import HypothesisWarning
 
 from river_attention import load
 
@@ -26,3 +28,12 @@ def copies_of(tmp_path):
         }
 
     return make
+
+
+@pytest.fixture
+def nothing_warns():
+    """Every warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", HypothesisWarning)
+        yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,23 @@ def assert_alike(compiled: Any, reference: Any, tolerance: float) -> None:
             )
         else:
             assert found == value, name
+
+
+def stream(n: int, seed: int = 0, gaps: bool = True) -> Iterator[tuple[dict[str, Any], float]]:
+    """A seasonal target that remembers its input, with gaps, level shifts and accidents."""
+    rng = np.random.default_rng(seed)
+    level, past = 0.0, np.zeros(4)
+    for t in range(n):
+        x = rng.normal(size=4).round(3)
+        if t % 400 == 399:
+            level += 50.0 * rng.normal()
+        y = level + 3 * math.sin(t / 7) + x[0] + past[1] * past[2] + 0.1 * rng.normal()
+        past = x
+        row: dict[str, Any] = dict(zip("abcd", x.tolist(), strict=True))
+        if gaps and t % 11 == 5:
+            row["b"] = None
+        if gaps and t % 13 == 5:
+            del row["c"]
+        if gaps and t == 200:
+            row["a"] = 1e9
+        yield row, float(y)

@@ -22,6 +22,9 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --doctest-modules --pyargs river_attenti
 # What runs in C where that was built, once more on NumPy: what tells the two apart first.
 ON_NUMPY := RIVER_ATTENTION_BACKEND=numpy $(PY) -m pytest -q -n $(WORKERS)
 
+# More examples of what hypothesis makes up; tests/conftest.py knows how many.
+THOROUGH := --hypothesis-profile=thorough
+
 # Their memories are NumPy's where the core runs, too.
 NUMPY_ANYWAY := Window or LSTM or Latent or Spiking
 
@@ -41,8 +44,8 @@ test: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the tests and docte
 	$(ON_NUMPY) -k "not ($(NUMPY_ANYWAY))" tests/core tests/test_reference_predictions.py tests/estimators/test_time_step_contract.py
 
 test-all: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-plot  ## the slow tests too, and all tests on NumPy
-	$(PYTEST) -m "not spark"
-	$(ON_NUMPY) tests
+	$(PYTEST) -m "not spark" $(THOROUGH)
+	$(ON_NUMPY) $(THOROUGH) tests
 
 test-spark: $(INSTALLED) $(VENV)/.with-test $(VENV)/.with-spark  ## the tests on Spark, which needs a Java runtime
 	@java -version >/dev/null 2>&1 || "$$JAVA_HOME/bin/java" -version >/dev/null 2>&1 || { \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import io
 import math
 import os
@@ -11,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,15 +25,39 @@ import river_attention
 from river_attention import backend
 from river_attention.readout import fits
 
-settings.register_profile(
-    "reproducible",
-    derandomize=True,
-    deadline=None,
-    database=None,
-    max_examples=30,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+for name, max_examples in (("reproducible", 30), ("thorough", 150)):
+    # what runs for every estimator and every setting takes a part of these examples each time
+    settings.register_profile(
+        name,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        max_examples=max_examples,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("reproducible")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of collected tests are no garbage: no collection has to look at them again."""
+    gc.collect()
+    gc.freeze()
+
+
+@contextlib.contextmanager
+def _case(*what: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:  # a `pytest.raises` that saw nothing is no Exception
+        names = (getattr(each, "__name__", None) or repr(each) for each in what)
+        error.add_note(f"in the case {', '.join(names)}")
+        raise
+
+
+@pytest.fixture(scope="session")
+def case():
+    """Names the case of a loop that failed: tests of a millisecond are loops, not parametrised."""
+    return _case
 
 
 ESTIMATORS = [

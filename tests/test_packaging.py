@@ -27,12 +27,18 @@ def requirement_name(requirement: str) -> str:
 
 
 @functools.cache
-def modules_after(statement: str) -> set[str]:
-    script = f"import sys\n{statement}\nprint(*sys.modules)"
+def modules_after(*statements: str) -> list[set[str]]:
+    """What has been imported after each of the statements, in one process."""
+    lines = [f"{statement}; print(*sys.modules)" for statement in statements]
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT
+        [sys.executable, "-c", "\n".join(["import sys", *lines])],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
     )
-    return {name.partition(".")[0] for name in done.stdout.split()}
+    lines = done.stdout.splitlines()
+    return [{name.partition(".")[0] for name in line.split()} for line in lines]
 
 
 def installed_metadata() -> metadata.PackageMetadata:
@@ -87,19 +93,25 @@ def test_type_hints_are_announced():
     assert (INSTALLED / "py.typed").is_file()
 
 
-@pytest.mark.parametrize(
-    "module", ["matplotlib", "pandas", "typer", "rich", "yaml", "pyspark", "pyarrow", "distributed"]
-)
-@pytest.mark.parametrize(
-    "package", ["river_attention", "river_attention.keyed", "river_attention.model_selection"]
-)
-def test_import_brings_nothing_optional(package, module):
+OPTIONAL = {
+    *("matplotlib", "pandas", "typer", "rich", "yaml", "pyspark", "pyarrow", "distributed"),
+}
+
+
+def test_import_brings_nothing_optional():
     # river imports pandas by itself where it finds it, scikit-learn's searches rich; what counts is
     # what is added to that.
-    theirs = "from river import base, compose, linear_model, preprocessing, stats"
-    if package.endswith("model_selection"):
-        theirs += "; import sklearn.model_selection"
-    assert module not in modules_after(f"import {package}") - modules_after(theirs)
+    packages = ["river_attention", "river_attention.keyed", "river_attention.model_selection"]
+    river, first, keyed, theirs, ours = modules_after(
+        "from river import base, compose, linear_model, preprocessing, stats",
+        *(f"import {package}" for package in packages[:2]),
+        "import sklearn.model_selection",
+        f"import {packages[2]}",
+    )
+    added = dict(zip(packages, (first - river, keyed - first, ours - theirs), strict=True))
+    assert "river_attention" in added["river_attention"]
+    for package, names in added.items():
+        assert not names & OPTIONAL, package
 
 
 def test_import_warns_of_nothing():

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from alike import assert_alike, on_numpy, pair
 
 from river_attention import StreamingAttentionForecaster, backend
 from river_attention.core.rollout import Rollout
@@ -31,19 +32,6 @@ class Halving(GLA):
         return 0.5 * decay, *rest
 
 
-def on_numpy(make):
-    """What is made while there is no compiled core."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_core", None)
-        return make()
-
-
-def pair(**parameters):
-    """A model that runs in C, and one that runs on NumPy."""
-    compiled = StreamingAttentionForecaster(**parameters)
-    return compiled, on_numpy(lambda: StreamingAttentionForecaster(**parameters))
-
-
 @pytest.fixture(autouse=True)
 def _few_at_first(monkeypatch):
     """Origins that are sparse before a thousand rows."""
@@ -60,20 +48,6 @@ def stream(n, seed=0):
         if t > 100:
             x["c"] = float(t % 3)
         yield x, float(y)
-
-
-def assert_alike(compiled, reference, tolerance):
-    """The states agree, entry by entry, relative to the largest value of an entry."""
-    ours, theirs = compiled.get_state(), reference.get_state()
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        if isinstance(value, (float, np.ndarray)):
-            size = np.nanmax(np.abs(value), initial=1e-9)
-            np.testing.assert_allclose(
-                ours[name], value, rtol=0, atol=tolerance * float(size), err_msg=name
-            )
-        else:
-            assert ours[name] == value, name
 
 
 def largest_difference(compiled, reference, rows, horizon):
@@ -97,14 +71,14 @@ def largest_difference(compiled, reference, rows, horizon):
 
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_every_setting_agrees(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionForecaster, **parameters)
     assert largest_difference(compiled, reference, stream(260), 8) < 1e-12
     assert compiled.n_scored_ == reference.n_scored_ > 0
     assert_alike(compiled, reference, 1e-10)
 
 
 def test_a_mode_of_a_user_is_rolled_out_in_python():
-    compiled, reference = pair(mode=Halving(), window=20, horizon=3)
+    compiled, reference = pair(StreamingAttentionForecaster, mode=Halving(), window=20, horizon=3)
     assert largest_difference(compiled, reference, stream(120), 4) < 1e-12
     assert_alike(compiled, reference, 1e-10)
 
@@ -123,7 +97,7 @@ def test_forecasts_and_their_scores_stay_in_c():
 
 
 def test_a_pickle_of_one_continues_on_the_other():
-    compiled, reference = pair(horizon=4, window=30, season=7)
+    compiled, reference = pair(StreamingAttentionForecaster, horizon=4, window=30, season=7)
     rows = list(stream(200))
     for x, y in rows[:120]:
         compiled.learn_one(y, x)

@@ -7,8 +7,8 @@ import math
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
+from alike import assert_alike, on_numpy, pair, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift
@@ -20,7 +20,6 @@ from river_attention import (
     StreamingAttentionRegressor,
     backend,
 )
-from river_attention.core import Classification
 from river_attention.modes import (
     GLA,
     HGRN2,
@@ -67,80 +66,12 @@ SETTINGS = {
         **{"trees": 150, "prior": "mean"},
     },
 }
-CLASSES = {
-    "default": {},
-    "a short window that fills up": {"window": 20},
-    "few long lags": {"long_lags": 3, "window": 100},
-    "no lags": {"n_lags": 0, "window": 100},
-    "no heads": {"mode": None, "window": 100},
-    "no bank": {"memory": 0, "window": 100},
-    "no memory but retrieval": {"mode": None, "memory": 0, "window": 50, "n_lags": 1},
-    "no retrieval": {"window": 0, "long_lags": 0, "forgetting_factor": 0.99},
-    "least": {
-        **{"mode": None, "memory": 0, "window": 0, "n_lags": 0, "long_lags": 0},
-        **{"forgetting_factor": 1.0, "delta": 0.5},
-    },
-    "categories": {"categorical": ("d",), "window": 50},
-}
 
 
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch):
     """Fits that take milliseconds."""
     monkeypatch.setitem(fits.SETTINGS, "max_iter", 8)
-
-
-def on_numpy(make):
-    """What is made while there is no compiled core."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_core", None)
-        return make()
-
-
-def pair(**parameters):
-    """A model that runs in C, and one that runs on NumPy."""
-    compiled = StreamingAttentionRegressor(**parameters)
-    reference = on_numpy(lambda: StreamingAttentionRegressor(**parameters))
-    assert compiled._twin is not None
-    assert reference._twin is None
-    return compiled, reference
-
-
-def stream(n, seed=0, gaps=True):
-    """A seasonal target that remembers its input, with gaps, level shifts and accidents."""
-    rng = np.random.default_rng(seed)
-    level, past = 0.0, np.zeros(4)
-    for t in range(n):
-        x = rng.normal(size=4).round(3)
-        if t % 400 == 399:
-            level += 50.0 * rng.normal()
-        y = level + 3 * math.sin(t / 7) + x[0] + past[1] * past[2] + 0.1 * rng.normal()
-        past = x
-        row = dict(zip("abcd", x.tolist(), strict=True))
-        if gaps and t % 11 == 5:
-            row["b"] = None
-        if gaps and t % 13 == 5:
-            del row["c"]
-        if gaps and t == 200:
-            row["a"] = 1e9
-        yield row, float(y)
-
-
-def assert_alike(compiled, reference, tolerance):
-    """The states agree, entry by entry, relative to the largest value of an entry."""
-    ours, theirs = compiled.get_state(), reference.get_state()
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        found = ours[name]
-        assert type(found) is type(value), name
-        if isinstance(value, (float, np.ndarray)):
-            known = np.abs(value)[np.isfinite(value)]
-            size = known.max(initial=1e-9) if np.size(value) else 1.0
-            np.testing.assert_allclose(
-                found, value, rtol=0, atol=tolerance * float(size), err_msg=name
-            )
-        else:
-            assert found == value, name
 
 
 def largest_difference(compiled, reference, rows, learn_weights=(1.0,)):
@@ -157,14 +88,14 @@ def largest_difference(compiled, reference, rows, learn_weights=(1.0,)):
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_every_mode_agrees(mode):
-    compiled, reference = pair(mode=mode, **HEADS)
+    compiled, reference = pair(StreamingAttentionRegressor, mode=mode, **HEADS)
     assert largest_difference(compiled, reference, stream(400)) < 1e-12
     assert_alike(compiled, reference, 1e-10)
 
 
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_every_readout_and_memory_agrees(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionRegressor, **parameters)
     # scikit-learn is slow where trees have weights; see tests/estimators/test_boosted.py for those
     weights = (1.0, 1.0, 1.0, 0.0) if "trees" in parameters else (1.0, 1.0, 0.3, 0.0, 2.5)
     assert largest_difference(compiled, reference, stream(600), weights) < 1e-12
@@ -174,12 +105,12 @@ def test_every_readout_and_memory_agrees(parameters):
 @pytest.mark.slow
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_ten_thousand_steps_agree(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionRegressor, **parameters)
     assert largest_difference(compiled, reference, stream(10_000)) < 1e-12
 
 
 def test_what_happens_in_between_agrees():
-    compiled, reference = pair(window=50)
+    compiled, reference = pair(StreamingAttentionRegressor, window=50)
     for model in (compiled, reference):
         for t, (x, y) in enumerate(stream(300)):
             if t == 100:
@@ -197,217 +128,9 @@ def test_what_happens_in_between_agrees():
     assert_alike(compiled, reference, 1e-10)
 
 
-def pair_of_classifiers(**parameters):
-    """As ``pair``, of classifiers."""
-    compiled = StreamingAttentionClassifier(**parameters)
-    return compiled, on_numpy(lambda: StreamingAttentionClassifier(**parameters))
-
-
-def classes(n, n_classes, seed=0):
-    """A stream of labels that depend on the target; more of them from the hundredth step on."""
-    for t, (x, y) in enumerate(stream(n, seed)):
-        if "d" in x:
-            x["d"] = round(x["d"])
-        yield x, f"class {int(abs(y)) % n_classes}" if t >= 100 and n_classes > 2 else y > 0.0
-
-
-def largest_difference_of_classes(compiled, reference, rows, learn_weights=(1.0,)):
-    """Between probabilities."""
-    worst = 0.0
-    for t, (x, label) in enumerate(rows):
-        ours, theirs = compiled.predict_proba_one(x), reference.predict_proba_one(x)
-        assert list(ours) == list(theirs)
-        worst = max([worst, *(abs(ours[name] - p) for name, p in theirs.items())])
-        w = learn_weights[t % len(learn_weights)]
-        compiled.learn_one(x, label, w)
-        reference.learn_one(x, label, w)
-    assert compiled._twin.is_holding
-    return worst
-
-
-@pytest.mark.parametrize("n_classes", [2, 5])
-@pytest.mark.parametrize("parameters", CLASSES.values(), ids=CLASSES)
-def test_classes_agree(parameters, n_classes):
-    compiled, reference = pair_of_classifiers(**parameters)
-    rows = classes(300, n_classes)
-    weights = (1.0, 0.5, 0.0, 2.5)
-    assert largest_difference_of_classes(compiled, reference, rows, weights) < 1e-11
-    assert_alike(compiled, reference, 1e-9)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n_classes", [2, 5])
-def test_ten_thousand_labels_agree(n_classes):
-    compiled, reference = pair_of_classifiers()
-    rows = classes(10_000, n_classes)
-    assert largest_difference_of_classes(compiled, reference, rows) < 1e-9
-
-
-def test_what_happens_to_classes_in_between_agrees():
-    compiled, reference = pair_of_classifiers(window=50)
-    for model in (compiled, reference):
-        for t, (x, label) in enumerate(classes(300, 5)):
-            if t == 100:
-                model.reset_state()
-            if t > 150:
-                x |= {"e": float(t % 7)}
-            if t % 5 == 0:
-                model.advance_one(x)
-            model.learn_one(x, "new" if t in (180, 190) else label)
-    x = next(iter(stream(1, seed=3)))[0]
-    assert compiled.predict_proba_one(x) == pytest.approx(reference.predict_proba_one(x), rel=1e-9)
-    assert compiled._twin.is_holding
-    assert_alike(compiled, reference, 1e-9)
-
-
-def test_features_beyond_the_budget_leave_alike():
-    compiled, reference = pair_of_classifiers(max_features=5, window=50)
-    for model in (compiled, reference):
-        for t, (x, label) in enumerate(classes(200, 5)):
-            model.learn_one({**x, f"new {t // 20}": 1.0} if t % 3 else x, label)
-    assert compiled.n_evicted_ == reference.n_evicted_ > 5
-    assert_alike(compiled, reference, 1e-9)
-
-
-@pytest.mark.parametrize("n_classes", [2, 5])
-@pytest.mark.parametrize("delay", [0, 3])
-def test_late_labels_of_classes_agree(n_classes, delay):
-    compiled, reference = pair_of_classifiers(advance_on="predict", window=50)
-    waiting = []
-    for t, (x, label) in enumerate(classes(300, n_classes)):
-        ours, theirs = compiled.predict_proba_one(x, key=t), reference.predict_proba_one(x, key=t)
-        assert list(ours) == list(theirs)
-        assert ours == pytest.approx(theirs, abs=1e-10)
-        waiting.append((t, x, label))
-        if len(waiting) > delay:
-            seen, x, label = waiting.pop(0)
-            for model in (compiled, reference):
-                model.learn_one(x, label, (1.0, 0.5, 0.0, 2.5)[t % 4], key=seen)
-    assert compiled.n_unmatched_ == 0
-    assert compiled._twin.is_holding
-    assert_alike(compiled, reference, 1e-9)
-
-
-def test_whatever_happens_to_late_labels_of_classes_agrees():
-    # new classes and inputs while steps wait, names that leave, labels nobody waits for, and rest
-    models = pair_of_classifiers(
-        advance_on="predict",
-        window=50,
-        max_features=6,
-        drift_detector=drift.PageHinkley(min_instances=10, threshold=5.0),
-    )
-    for model in models:
-        waiting = []
-        for t, (x, label) in enumerate(classes(400, 5)):
-            if t % 40 > 30:
-                x |= {f"new {t // 40}": float(t % 7)}
-            if t % 50 == 40:
-                label = f"late {t // 50}"
-            model.predict_one(x)
-            model.predict_proba_many(pd.DataFrame([x]))
-            if t % 9:
-                waiting.append((x, label))
-            if t == 250:
-                model.reset_state()
-            if t % 60 == 20:
-                model.learn_one({**x, "d": 77.5}, label)
-            if len(waiting) > 4:
-                model.learn_one(*waiting.pop(0))
-    compiled, reference = models
-    assert compiled.n_unmatched_ == reference.n_unmatched_ > 6
-    assert compiled.n_pending_ == reference.n_pending_ > 20
-    assert compiled.n_drifts_ == reference.n_drifts_ > 0
-    assert compiled.n_evicted_ == reference.n_evicted_ > 0
-    x = next(iter(classes(1, 5, seed=3)))[0]
-    for ours, theirs in zip(*(probabilities_now(model, x) for model in models), strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-9)
-    assert compiled._twin.is_holding
-    for model in models:  # no part of a file
-        model._whole().detector = None
-    assert_alike(compiled, reference, 1e-9)
-
-
-def probabilities_now(model, x):
-    """Of one row, which is no step, and of one that is."""
-    frame = model.predict_proba_many(pd.DataFrame([x]))
-    return [frame.iloc[0].to_dict(), model.predict_proba_one(x)]
-
-
-def test_late_labels_of_classes_stay_in_c():
-    model = StreamingAttentionClassifier(advance_on="predict", window=50)
-    rows = list(classes(200, 2))
-    for x, label in rows[:50]:
-        model.predict_one(x)
-        model.learn_one(x, label)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Classification, "propose", None)
-        patch.setattr(Classification, "train", None)
-        for t, (x, label) in enumerate(rows[50:]):
-            if t % 9:
-                model.predict_one(x)
-            model.learn_one(x, label)
-    assert model.n_unmatched_ > 10
-
-
-def test_a_pickled_classifier_continues_on_the_other():
-    compiled, reference = pair_of_classifiers(window=50)
-    rows = list(classes(250, 5))
-    for x, label in rows[:200]:
-        compiled.learn_one(x, label)
-        reference.learn_one(x, label)
-    from_numpy = pickle.loads(pickle.dumps(reference))
-    from_compiled = on_numpy(lambda: pickle.loads(pickle.dumps(compiled)))
-    assert largest_difference_of_classes(from_numpy, from_compiled, rows[200:]) < 1e-11
-
-
-@pytest.mark.parametrize(
-    "detector",
-    [
-        drift.PageHinkley(min_instances=10, threshold=5.0),
-        drift.binary.DDM(warning_threshold=0.5, drift_threshold=1.0),
-    ],
-    ids=["of numbers", "of right and wrong"],
-)
-def test_a_drift_detector_is_told_the_same_wrong_classes(detector):
-    compiled, reference = pair_of_classifiers(drift_detector=detector, window=50)
-    rows = [
-        (x, label if t < 250 else "other" if label else "same")
-        for t, (x, label) in enumerate(classes(500, 2))
-    ]
-    assert largest_difference_of_classes(compiled, reference, rows) < 1e-11
-    assert compiled.n_drifts_ == reference.n_drifts_ > 0
-
-
-@pytest.mark.parametrize("window", [0, 50])
-def test_the_classes_of_the_transformer_agree(window):
-    compiled = AttentionTransformer(window=window)
-    reference = on_numpy(lambda: AttentionTransformer(window=window))
-    for t, (x, label) in enumerate(classes(250, 5)):
-        ours, theirs = compiled.transform_one(x), reference.transform_one(x)
-        assert list(ours) == list(theirs)
-        np.testing.assert_allclose(list(ours.values()), list(theirs.values()), atol=1e-11)
-        compiled.learn_one(x, str(label) if t % 9 else None)
-        reference.learn_one(x, str(label) if t % 9 else None)
-    assert_alike(compiled, reference, 1e-9)
-
-
-def test_a_variance_that_rounding_made_negative_does_not_become_nan():
-    # the leak takes a root of it
-    model = StreamingAttentionClassifier(forgetting_factor=0.5, delta=1e6, window=30)
-    rng = np.random.default_rng(1)
-    for t, (x, y) in enumerate(stream(700)):
-        if t % 50 == 1:
-            x = {name: None if value is None else 1e6 * value for name, value in x.items()}
-        model.learn_one(x, bool(rng.integers(2)) if t % 2 else y > 0.0, (1.0, 0.0, 3.0, 1e7)[t % 4])
-        assert not any(math.isnan(p) for p in model.predict_proba_one(x).values())
-    assert model._twin.is_holding
-    arrays = [value for value in model.get_state().values() if isinstance(value, np.ndarray)]
-    assert all(np.isfinite(array).all() for array in arrays)
-
-
 @pytest.mark.parametrize("delay", [0, 3])
 def test_late_labels_agree(delay):
-    compiled, reference = pair(advance_on="predict", window=50)
+    compiled, reference = pair(StreamingAttentionRegressor, advance_on="predict", window=50)
     waiting = []
     for t, (x, y) in enumerate(stream(300)):
         ours, theirs = compiled.predict_one(x, key=t), reference.predict_one(x, key=t)
@@ -423,7 +146,7 @@ def test_late_labels_agree(delay):
 
 
 def test_looking_ahead_agrees():
-    compiled, reference = pair(window=50, mode="lru")
+    compiled, reference = pair(StreamingAttentionRegressor, window=50, mode="lru")
     for x, y in stream(200):
         compiled.learn_one(x, y)
         reference.learn_one(x, y)
@@ -439,8 +162,7 @@ def test_looking_ahead_agrees():
 
 
 def test_the_reads_of_the_transformer_agree():
-    compiled = AttentionTransformer(n_heads=3)
-    reference = on_numpy(lambda: AttentionTransformer(n_heads=3))
+    compiled, reference = pair(AttentionTransformer, n_heads=3)
     for t, (x, y) in enumerate(stream(200)):
         ours, theirs = compiled.transform_one(x), reference.transform_one(x)
         assert list(ours) == list(theirs)
@@ -465,16 +187,14 @@ def test_all_that_an_estimator_can_be_runs_in_c(kind):
 
 
 def test_a_linear_regression_agrees():
-    parameters = {"forgetting_factor": 0.99, "leak": 8, "huber": True}
-    compiled = RLSRegressor(**parameters)
-    reference = on_numpy(lambda: RLSRegressor(**parameters))
+    compiled, reference = pair(RLSRegressor, forgetting_factor=0.99, leak=8, huber=True)
     assert largest_difference(compiled, reference, stream(500), (1.0, 0.0, 2.0)) < 1e-10
     assert_alike(compiled, reference, 1e-9)
 
 
 def test_a_drift_detector_is_told_the_same_errors():
     detector = drift.PageHinkley(min_instances=10, threshold=5.0)
-    compiled, reference = pair(drift_detector=detector)
+    compiled, reference = pair(StreamingAttentionRegressor, drift_detector=detector)
     assert largest_difference(compiled, reference, stream(800)) < 1e-12
     assert compiled.n_drifts_ == reference.n_drifts_ > 0
 
@@ -494,7 +214,7 @@ def test_looking_inside_changes_nothing():
 
 @pytest.mark.parametrize("parameters", [{}, {**HEADS, "mode": "lru"}], ids=["default", "complex"])
 def test_a_pickle_of_one_continues_on_the_other(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionRegressor, **parameters)
     rows = list(stream(300))
     for x, y in rows[:200]:
         compiled.learn_one(x, y)
@@ -515,7 +235,7 @@ class Halving(GLA):
 
 
 def test_a_mode_of_a_user_runs_inside():
-    compiled, reference = pair(mode=Halving(), window=20)
+    compiled, reference = pair(StreamingAttentionRegressor, mode=Halving(), window=20)
     assert largest_difference(compiled, reference, stream(300)) < 1e-12
     assert compiled._twin.is_holding
     assert_alike(compiled, reference, 1e-10)
@@ -593,7 +313,15 @@ def outcome(call, *arguments):
 @settings(max_examples=80, deadline=None)
 @given(ROWS)
 def test_any_dict_means_the_same(rows):
-    compiled, reference = pair(mode="gla", window=5, n_lags=1, long_lags=0, readout="rls", memory=0)
+    compiled, reference = pair(
+        StreamingAttentionRegressor,
+        mode="gla",
+        window=5,
+        n_lags=1,
+        long_lags=0,
+        readout="rls",
+        memory=0,
+    )
     for items, kind, y in rows:
         try:
             x = kind(items)

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from alike import assert_alike, on_numpy, pair
 
 from river_attention import StreamingAttentionMultiRegressor, backend
 from river_attention.core import MultiRegression
@@ -30,22 +31,6 @@ SETTINGS = {
     "without forgetting": {"forgetting_factor": 1.0, "window": 0},
     "categories": {"categorical": ("c",), "window": 20},
 }
-
-
-def on_numpy(make):
-    """What is made while there is no compiled core."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_core", None)
-        return make()
-
-
-def pair(**parameters):
-    """A model that runs in C, and one that runs on NumPy."""
-    compiled = StreamingAttentionMultiRegressor(**parameters)
-    reference = on_numpy(lambda: StreamingAttentionMultiRegressor(**parameters))
-    assert compiled._twin is not None
-    assert reference._twin is None
-    return compiled, reference
 
 
 def stream(n, seed=0, jump=40.0):
@@ -75,22 +60,6 @@ def stream(n, seed=0, jump=40.0):
         yield x, y
 
 
-def assert_alike(compiled, reference, tolerance):
-    """The states agree, entry by entry, relative to the largest value of an entry."""
-    ours, theirs = compiled.get_state(), reference.get_state()
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        found = ours[name]
-        assert type(found) is type(value), name
-        if isinstance(value, (float, np.ndarray)):
-            size = np.abs(value).max(initial=1e-9) if np.size(value) else 1.0
-            np.testing.assert_allclose(
-                found, value, rtol=0, atol=tolerance * float(size), err_msg=name
-            )
-        else:
-            assert found == value, name
-
-
 def difference(ours, theirs, sizes):
     """The largest between predictions, relative to the largest of a target so far."""
     assert list(ours) == list(theirs)
@@ -113,7 +82,7 @@ def largest_difference(compiled, reference, rows, learn_weights=(1.0,)):
 
 @pytest.mark.parametrize("parameters", SETTINGS.values(), ids=SETTINGS)
 def test_every_readout_and_memory_agrees(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, **parameters)
     weights = (1.0, 1.0, 0.3, 0.0, 2.5)
     assert largest_difference(compiled, reference, stream(300), weights) < 1e-12
     assert_alike(compiled, reference, 1e-10)
@@ -121,7 +90,7 @@ def test_every_readout_and_memory_agrees(parameters):
 
 @pytest.mark.parametrize("mode", NAMED)
 def test_every_mode_agrees(mode):
-    compiled, reference = pair(mode=mode, **QUICK)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, mode=mode, **QUICK)
     assert largest_difference(compiled, reference, stream(150)) < 1e-12
     assert_alike(compiled, reference, 1e-10)
 
@@ -131,13 +100,13 @@ def test_every_mode_agrees(mode):
 def test_ten_thousand_steps_agree(parameters):
     # after larger shifts all that a short window holds is at the limit of a residual for a while:
     # then it is rounding whether a read repeats, which the watch for calm asks
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, **parameters)
     assert largest_difference(compiled, reference, stream(10_000, jump=4.0)) < 1e-12
 
 
 def test_what_happens_in_between_agrees():
     # rest, new features and targets, names that leave, and another stream
-    compiled, reference = pair(**QUICK, max_features=5)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, **QUICK, max_features=5)
     for model in (compiled, reference):
         for t, (x, y) in enumerate(stream(260)):
             if t == 100:
@@ -159,7 +128,7 @@ def test_what_happens_in_between_agrees():
 
 @pytest.mark.parametrize("delay", [0, 3])
 def test_late_labels_agree(delay):
-    compiled, reference = pair(advance_on="predict", **QUICK)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, advance_on="predict", **QUICK)
     waiting, sizes = [], {}
     for t, (x, y) in enumerate(stream(250)):
         ours, theirs = compiled.predict_one(x, key=t), reference.predict_one(x, key=t)
@@ -175,7 +144,7 @@ def test_late_labels_agree(delay):
 
 
 def test_labels_that_come_late_or_for_nobody_stay_in_c():
-    models = pair(advance_on="predict", **QUICK)
+    models = pair(StreamingAttentionMultiRegressor, advance_on="predict", **QUICK)
     rows = list(stream(200))
     for model in models:
         for x, y in rows[:100]:
@@ -199,7 +168,7 @@ def test_labels_that_come_late_or_for_nobody_stay_in_c():
 
 @pytest.mark.parametrize("parameters", [QUICK, {"readout": "rls", "mode": "lru"}], ids=str)
 def test_a_pickle_of_one_continues_on_the_other(parameters):
-    compiled, reference = pair(**parameters)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, **parameters)
     rows = list(stream(200))
     for x, y in rows[:120]:
         compiled.learn_one(x, y)
@@ -278,7 +247,7 @@ class Halving(GLA):
 
 
 def test_a_mode_of_a_user_runs_inside():
-    compiled, reference = pair(mode=Halving(), **QUICK)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, mode=Halving(), **QUICK)
     assert largest_difference(compiled, reference, stream(150)) < 1e-12
     assert_alike(compiled, reference, 1e-10)
 
@@ -336,7 +305,7 @@ def test_a_target_that_uses_the_model_is_refused():
 
 def test_extreme_targets_agree():
     # overflow in one target leaves it, and the others learn on
-    compiled, reference = pair(**QUICK)
+    compiled, reference = pair(StreamingAttentionMultiRegressor, **QUICK)
     rng = np.random.default_rng(2)
     sizes = (1e-150, 1.0, 1e150, 1e300)
     for t in range(200):

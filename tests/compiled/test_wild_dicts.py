@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+from alike import on_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,12 +132,6 @@ MODELS = {
         mode="gla", window=5, n_lags=1, long_lags=0, memory=0
     ),
 }
-
-
-def on_numpy(make):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_core", None)
-        return make()
 
 
 def made(row):

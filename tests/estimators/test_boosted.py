@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import pickle
 import warnings
@@ -12,7 +13,7 @@ import pytest
 from river import drift
 
 import river_attention
-from river_attention import StreamingAttentionRegressor, backend, load
+from river_attention import StreamingAttentionRegressor, backend
 from river_attention.readout import boosting, fits
 from river_attention.state import StateError
 
@@ -151,24 +152,17 @@ def test_a_block_is_the_loop_over_its_rows():
     assert pickle.dumps(by_row) == pickle.dumps(by_block)
 
 
-@pytest.mark.parametrize("at", [45, 55, 120, 131])
 @pytest.mark.parametrize("params", [{}, {"advance_on": "predict"}])
-def test_a_copy_goes_on_alike_however_it_was_made(params, at, tmp_path):
+def test_a_copy_goes_on_alike_however_it_was_made(params, copies_of, case):
     stream = list(rows())
     model = make(**params)
-    run(model, stream[:at])
-    restored = make(**params)
-    restored.set_state(model.get_state())
-    model.save(tmp_path / "model.bin")
-    others = [
-        copy.deepcopy(model),
-        pickle.loads(pickle.dumps(model)),
-        restored,
-        load(tmp_path / "model.bin"),
-    ]
-    expected = run(model, stream[at:])
-    for other in others:
-        assert run(other, stream[at:]) == expected
+    run(model, stream[:45])
+    for at, until in itertools.pairwise([45, 55, 120, 131, 240]):
+        copies = copies_of(model)
+        expected = run(model, stream[at:until])
+        for how, other in copies.items():
+            with case(at, how):
+                assert run(other, stream[at:until]) == expected
 
 
 def test_late_labels_are_learned_with_what_was_seen_then():

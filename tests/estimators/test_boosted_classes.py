@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
+import itertools
 import pickle
 
 import numpy as np
 import pytest
 
-from river_attention import StreamingAttentionClassifier, load
+from river_attention import StreamingAttentionClassifier
 from river_attention.readout import boosting, fits
 
 SMALL = {"mode": None, "memory": 0, "window": 20, "long_lags": 4, "trees": 40}
@@ -66,24 +66,17 @@ def test_until_the_first_fit_probabilities_are_those_without(n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-@pytest.mark.parametrize("at", [42, 120])
 @pytest.mark.parametrize("params", [{}, {"advance_on": "predict"}])
-def test_a_copy_goes_on_alike_however_it_was_made(params, at, n_classes, tmp_path):
+def test_a_copy_goes_on_alike_however_it_was_made(params, n_classes, copies_of, case):
     stream = list(rows(160, n_classes))
     model = make(**params)
-    run(model, stream[:at])
-    restored = make(**params)
-    restored.set_state(model.get_state())
-    model.save(tmp_path / "model.bin")
-    others = [
-        copy.deepcopy(model),
-        pickle.loads(pickle.dumps(model)),
-        restored,
-        load(tmp_path / "model.bin"),
-    ]
-    expected = run(model, stream[at:])
-    for other in others:
-        assert run(other, stream[at:]) == expected
+    run(model, stream[:42])
+    for at, until in itertools.pairwise([42, 120, 160]):
+        copies = copies_of(model)
+        expected = run(model, stream[at:until])
+        for how, other in copies.items():
+            with case(at, how):
+                assert run(other, stream[at:until]) == expected
 
 
 def test_probabilities_are_some_for_every_class_however_late_it_comes():

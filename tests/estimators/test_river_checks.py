@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 
 import pytest
@@ -24,24 +25,45 @@ SETTINGS = [
 ]
 
 
-def all_checks():
+def needs_data(check):
+    return "dataset" in getattr(check, "keywords", {})
+
+
+def checks_on_data():
+    """Every check: on every data set for the first setting of a class, on one in turn for others.
+
+    The soak takes longer than all the other checks together: on one, for the first setting.
+    """
     for make, name in SETTINGS:
+        setting = int(name.rpartition("-")[2])
+        found = list(filter(needs_data, checks.yield_checks(make())))
+        n_data_sets = Counter(check.__name__ for check in found)
         seen = Counter()
-        for check in checks.yield_checks(make()):
-            seen[check.__name__] += 1
-            # river's soak takes longer than all its other checks together
-            is_soak = check.__name__ == SOAK and not name.endswith("-0")
+        for check in found:
+            kind = check.__name__
+            in_turn = seen[kind] == setting % n_data_sets[kind]
+            quick = in_turn and setting == 0 if kind == SOAK else in_turn or setting == 0
+            seen[kind] += 1
             yield pytest.param(
                 make,
                 check,
-                id=f"{name}-{check.__name__}-{seen[check.__name__]}",
-                marks=[pytest.mark.slow] if is_soak else [],
+                id=f"{name}-{kind}-{seen[kind]}",
+                marks=[] if quick else [pytest.mark.slow],
             )
 
 
-@pytest.mark.parametrize(("make", "check"), list(all_checks()))
+@pytest.mark.parametrize(("make", "check"), list(checks_on_data()))
 def test_check_of_river_passes(make, check):
     check(make())
+
+
+@pytest.mark.parametrize("make", [pytest.param(make, id=name) for make, name in SETTINGS])
+def test_the_checks_of_river_without_data_pass(make, case):
+    found = list(itertools.filterfalse(needs_data, checks.yield_checks(make())))
+    assert len(found) > 10
+    for check in found:
+        with case(check.__name__):
+            check(make())
 
 
 def test_there_are_estimators_to_check():

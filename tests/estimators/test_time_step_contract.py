@@ -111,35 +111,29 @@ def test_advance_one_advances_time_by_exactly_one_step(stream):
 # --- 2. answers are pure
 
 
-@pytest.mark.parametrize("n_learned", POINTS)
-def test_two_answers_are_the_same(make, stream, train, n_learned):
-    rows = stream()
-    model = train(make(), rows[:n_learned])
-    for x in (rows[n_learned][0], UNKNOWN, {}):
-        for name, ask in questions(model, x).items():
-            assert as_bytes(ask()) == as_bytes(ask()), name
-
-
-@pytest.mark.parametrize("n_learned", POINTS)
-def test_an_answer_leaves_the_pickle_of_the_model_as_it_was(make, stream, train, n_learned):
-    rows = stream()
-    model = train(make(), rows[:n_learned])
-    before = pickle.dumps(model)
-    for x in (rows[n_learned][0], UNKNOWN, {}):
-        asked = questions(model, x)
-        assert len(asked) >= 2
-        for name, ask in asked.items():
-            ask()
-            assert pickle.dumps(model) == before, name
+def test_two_answers_are_the_same_and_leave_the_pickle_as_it_was(make, stream, learn, case):
+    model = make()
+    for n_learned, (x, y) in enumerate(stream()):
+        if n_learned in POINTS:
+            before = pickle.dumps(model)
+            for about in (x, UNKNOWN, {}):
+                asked = questions(model, about)
+                assert len(asked) >= 2
+                for name, ask in asked.items():
+                    with case(n_learned, about, name):
+                        first = as_bytes(ask())
+                        assert pickle.dumps(model) == before
+                        assert as_bytes(ask()) == first
+        learn(model, x, y)
 
 
 def test_answers_in_between_do_not_change_what_is_learned(make, stream, train, fingerprint, learn):
-    rows = stream()
+    rows = stream(40)
     model = make()
-    for x, y in rows:
-        for about in (UNKNOWN, x, {}):
-            for ask in questions(model, about).values():
-                ask()
+    for t, (x, y) in enumerate(rows):
+        # everything is asked about one dict per row, in turn
+        for ask in questions(model, (UNKNOWN, x, {})[t % 3]).values():
+            ask()
         learn(model, x, y)
     assert fingerprint(model) == fingerprint(train(make(), rows))
 
@@ -438,50 +432,57 @@ def drop_target(X, y):
     return X, y[:-1]
 
 
-@pytest.mark.parametrize("method", ["learn_many", "predict_learn_many"])
-@pytest.mark.parametrize("spoil", [spoil_feature, spoil_target, drop_target])
 @pytest.mark.parametrize("n_before", [0, 20])
 def test_a_bad_row_leaves_the_model_as_before_the_block(
-    make_for_blocks, stream, train, frame_for, method, spoil, n_before
+    make_for_blocks, stream, train, frame_for, n_before, case
 ):
     model = train(make_for_blocks(), stream(seed=1)[:n_before])
-    if not hasattr(model, method):
-        method = "learn_many"
+    spoils = [spoil_feature, spoil_target, drop_target]
     if isinstance(model, base.Transformer):
-        spoil = drop_target if spoil is drop_target else spoil_feature  # any label may be missing
+        spoils.remove(spoil_target)  # any label may be missing
     before = pickle.dumps(model)
-    with pytest.raises((TypeError, ValueError)):
-        getattr(model, method)(*spoil(*frame_for(model, stream())))
-    assert pickle.dumps(model) == before
+    for method in ("learn_many", "predict_learn_many"):
+        for spoil in spoils:
+            if hasattr(model, method):
+                with case(method, spoil):
+                    with pytest.raises((TypeError, ValueError)):
+                        getattr(model, method)(*spoil(*frame_for(model, stream())))
+                    assert pickle.dumps(model) == before
 
 
-@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf"), None])
-@pytest.mark.parametrize("n_weights", [1, 59, 60])
-def test_a_bad_weight_leaves_the_model_as_before_the_block(
-    make_weighted, stream, frame_for, bad, n_weights
-):
+def test_a_bad_weight_leaves_the_model_as_before_the_block(make_weighted, stream, frame_for, case):
     model = make_weighted()
     before = pickle.dumps(model)
-    w = bad if n_weights == 1 else [1.0] * 30 + [bad] + [1.0] * (n_weights - 31)
-    with pytest.raises(ValueError, match="w"):
-        model.learn_many(*frame_for(model, stream()), w=w)
-    assert pickle.dumps(model) == before
+    X, y = frame_for(model, stream())
+    for bad in (-1.0, float("nan"), float("inf"), None):
+        for w in (bad, *([1.0] * 30 + [bad] + [1.0] * (n - 31) for n in (59, 60))):
+            with case(w):
+                with pytest.raises(ValueError, match="w"):
+                    model.learn_many(X, y, w=w)
+                assert pickle.dumps(model) == before
 
 
-@pytest.mark.parametrize("n_learned", POINTS)
-def test_predict_many_is_predict_one_row_by_row(make_weighted, stream, train, n_learned):
-    model = train(make_weighted(), stream()[:n_learned])
+def test_predict_many_is_predict_one_row_by_row(make_weighted, stream, learn, case):
+    model = make_weighted()
     X, _ = frame(stream(seed=3))
-    assert one_by_one(model.predict_many(X)) == [model.predict_one(x) for x in records(X)]
+    for n_learned, (x, y) in enumerate(stream()):
+        if n_learned in POINTS:
+            with case(n_learned):
+                expected = [model.predict_one(x) for x in records(X)]
+                assert one_by_one(model.predict_many(X)) == expected
+        learn(model, x, y)
 
 
-@pytest.mark.parametrize("n_learned", POINTS)
-def test_transform_many_is_transform_one_row_by_row(stream, train, n_learned):
-    for params in AttentionTransformer._unit_test_params():
-        model = train(AttentionTransformer(**params), stream()[:n_learned])
-        X, _ = frame(stream(seed=3))
-        rows = [model.transform_one(x) for x in records(X)]
-        assert model.transform_many(X).to_dict("records") == rows
+@pytest.mark.parametrize("params", list(AttentionTransformer._unit_test_params()), ids=str)
+def test_transform_many_is_transform_one_row_by_row(stream, learn, params, case):
+    model = AttentionTransformer(**params)
+    X, _ = frame(stream(seed=3))
+    for n_learned, (x, y) in enumerate(stream()):
+        if n_learned in POINTS:
+            with case(n_learned):
+                expected = [model.transform_one(x) for x in records(X)]
+                assert model.transform_many(X).to_dict("records") == expected
+        learn(model, x, y)
 
 
 def test_predict_learn_many_tests_then_trains_every_row(
@@ -859,19 +860,19 @@ def test_the_weight_reaches_the_readout(make_regressor, stream, train, learned):
 # --- saving, cloning, seeding
 
 
-@pytest.mark.parametrize("n_learned", POINTS)
-def test_a_pickled_model_continues_where_it_was(
-    make, stream, train, answer, fingerprint, n_learned, learn
-):
+def test_a_pickled_model_continues_where_it_was(make, stream, answer, fingerprint, learn, case):
     rows = stream()
-    model = train(make(), rows[:n_learned])
-    answer(model, rows[n_learned][0])
-    loaded = pickle.loads(pickle.dumps(model))
-    for x, y in rows[n_learned:]:
-        assert answer(loaded, x) == answer(model, x)
-        learn(model, x, y)
-        learn(loaded, x, y)
-    assert fingerprint(loaded) == fingerprint(model)
+    model = make()
+    # every copy goes on until the next one is made
+    for start, stop in itertools.pairwise([*POINTS, len(rows)]):
+        with case(start):
+            answer(model, rows[start][0])
+            loaded = pickle.loads(pickle.dumps(model))
+            for x, y in rows[start:stop]:
+                assert answer(loaded, x) == answer(model, x)
+                learn(model, x, y)
+                learn(loaded, x, y)
+            assert fingerprint(loaded) == fingerprint(model)
 
 
 def test_a_clone_is_untrained(make, stream, train, fingerprint):

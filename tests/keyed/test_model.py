@@ -104,7 +104,7 @@ def test_it_is_one_model_per_key(model, keyed_rows, fingerprint):
 )
 def test_it_is_that_with_a_store_to_the_last_bit(model, store, max_keys, keyed_rows, tmp_path):
     model = OURS[model]
-    rows = keyed_rows(model)
+    rows = keyed_rows(model, 120)
     keyed = KeyedModel(model, "key", max_keys, STORES[store](tmp_path / "store"))
     models, predictions = by_hand(model, rows)
     assert validate(keyed, rows) == predictions
@@ -248,7 +248,7 @@ def test_a_bad_row_leaves_it_as_it_was(x, y, error, fingerprint):
 @pytest.mark.parametrize("columns", ["key", "tuple", "function"])
 @pytest.mark.parametrize("model", OURS.values(), ids=OURS)
 def test_blocks_are_rows(model, columns, keyed_rows):
-    rows = [(x, y) for x, y in keyed_rows(model, 120) if x.get("key") != "g"]
+    rows = [(x, y) for x, y in keyed_rows(model, 70) if x.get("key") != "g"]
     if columns == "function":
         rows = [({name: v for name, v in x.items() if name != "key"}, y) for x, y in rows]
     key = {"key": "key", "tuple": ("key", "absent"), "function": _sign}[columns]
@@ -314,33 +314,31 @@ def test_models_without_blocks_say_so():
 # --- keeping it
 
 
-@pytest.mark.parametrize("kind", [SqliteStore, FolderStore])
-def test_a_new_process_goes_on_from_the_store(kind, keyed_rows, tmp_path):
+def test_a_new_process_goes_on_from_the_store(keyed_rows, tmp_path):
     model = OURS["rls"]
     rows = keyed_rows(model, 300)
-    keyed = KeyedModel(model, "key", max_keys=2, store=kind(tmp_path / "store"))
     _, expected = by_hand(model, rows)
-    for x, y in rows[:200]:
-        keyed.learn_one(x, y)
-    keyed.flush()
-    if kind is SqliteStore:
-        keyed.store.close()
+    for name, kind in {"sqlite": SqliteStore, "folder": FolderStore}.items():
+        keyed = KeyedModel(model, key="key", max_keys=2, store=kind(tmp_path / name))
+        for x, y in rows[:200]:
+            keyed.learn_one(x, y)
+        keyed.flush()
+        if kind is SqliteStore:
+            keyed.store.close()
     (tmp_path / "rows.pickle").write_bytes(pickle.dumps((model, rows[200:])))
     script = (
-        "import pickle, sys\n"
-        f"from river_attention.keyed import KeyedModel, {kind.__name__}\n"
-        "model, rows = pickle.load(open(sys.argv[2], 'rb'))\n"
-        f"keyed = KeyedModel(model, 'key', max_keys=3, store={kind.__name__}(sys.argv[1]))\n"
-        "for x, y in rows:\n"
-        "    print(repr(keyed.predict_one(x))); keyed.learn_one(x, y)\n"
+        "import pickle\n"
+        "from river_attention.keyed import FolderStore, KeyedModel, SqliteStore\n"
+        "model, rows = pickle.load(open('rows.pickle', 'rb'))\n"
+        "for store in (SqliteStore('sqlite'), FolderStore('folder')):\n"
+        "    keyed = KeyedModel(model, 'key', max_keys=3, store=store)\n"
+        "    for x, y in rows:\n"
+        "        print(repr(keyed.predict_one(x))); keyed.learn_one(x, y)\n"
     )
     answered = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "store"), str(tmp_path / "rows.pickle")],
-        check=True,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert answered.stdout.split() == [repr(prediction) for prediction in expected[200:]]
+    assert answered.stdout.split() == 2 * [repr(prediction) for prediction in expected[200:]]
 
 
 def test_a_flush_writes_only_what_changed():
@@ -468,17 +466,18 @@ def test_it_is_of_the_kind_of_its_model():
     assert kind(tree.HoeffdingTreeClassifier()) == [False, True, False, False]
 
 
-@pytest.mark.parametrize("soak", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", SETTINGS)
-def test_every_check_of_river_passes(make, soak):
+def test_every_check_of_river_passes(make, every):
+    """Each on its first data set without the soak; all others are slow."""
     model = make()
     names = Counter()
     for check in checks.yield_checks(model):
-        if check.__name__ not in model._unit_test_skips():
-            # river's soak takes longer than all its other checks together
-            if (check.__name__ == "check_bounded_memory_growth") is soak:
+        name = check.__name__
+        if name not in model._unit_test_skips():
+            if (name in names or name == "check_bounded_memory_growth") is every:
                 check(model.clone())
-            names[check.__name__] += 1
+            names[name] += 1
     assert {"check_learn_many_matches_learn_one", "check_pickling"} <= (
         names.keys() | model._unit_test_skips()
     )

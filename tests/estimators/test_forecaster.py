@@ -326,6 +326,15 @@ def test_files_and_pickles_go_on_wherever_origins_wait(few_at_first, horizon):
                 assert all(np.array_equal(state[k], expected[k]) for k in state)
 
 
+@pytest.mark.parametrize("params", SETTINGS)
+def test_a_file_holds_what_errors_are_expected_to_the_last_bit(params):
+    model = learned(StreamingAttentionForecaster(**params), noisy(30))
+    for x, y in noisy(50, seed=1):
+        model.learn_one(y, x)
+        loaded = StreamingAttentionForecaster.from_bytes(model.to_bytes())
+        assert loaded._known.size.tobytes() == model._known.size.tobytes()
+
+
 def test_an_origin_does_not_begin_with_a_row_that_fails(few_at_first, monkeypatch):
     rows = noisy(80)
     at = next(at for at in range(55, 80) if at in Origins())

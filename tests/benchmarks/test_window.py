@@ -30,8 +30,8 @@ def test_estimators_are_compared_on_the_streams_of_a_folder(window, tmp_path, ca
 def test_layers_take_steps(window, capsys):
     window.steps(n=3, rounds=1)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 13
-    assert lines[4].split()[:3] == ["60", "4", "4"]
+    assert len(lines) == 14  # two of them the head
+    assert lines[5].split()[:3] == ["60", "4", "4"]
 
 
 def test_the_lag_task_is_learned(window):

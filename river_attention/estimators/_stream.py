@@ -369,7 +369,8 @@ class LabelledStream(Stream, Blocks):
             What ``predict_one`` was given; with ``advance_on="predict"`` only.
         """
         # the twin at once, without a frame more in between
-        if self._twin is not None and self.advance_on == "learn" and self._twin.learn(x, y, w):
+        twin = self._twin
+        if twin is not None and self.advance_on == "learn" and twin.learn(x, y, w):
             return
         self._learn(x, self._check(y), check_weight(w), key)
 

@@ -271,10 +271,12 @@ class StreamingAttentionRegressor(Numbers, OneLabel, LabelledStream, base.MiniBa
             as the interval of ``predict_interval_one``, widened by the uncertainty of the weights;
             before anything was learned it is wide.
         """
-        if self._twin is not None:
-            answer = self._twin.distribution(x) if with_dist else self._twin.predict(x)
-            if answer is not None and (self.advance_on == "learn" or not self._twin.new):
-                if self.advance_on == "predict":
+        twin = self._twin
+        if twin is not None:
+            answer = twin.distribution(x) if with_dist else twin.predict(x)
+            late = self.advance_on == "predict"
+            if answer is not None and not (late and twin.new):
+                if late:
                     self._see_compiled(key)
                 return normal(*answer) if with_dist else answer
         return self._see(x, key, self._distribution if with_dist else self.task_.value)

@@ -69,7 +69,7 @@ bench: $(INSTALLED) $(VENV)/.with-plot  ## what one step costs, as a multiple of
 ON_DATA := $(if $(DATA),--data $(DATA))
 
 benchmarks: $(INSTALLED) $(VENV)/.with-plot  ## measure again what the pages show (takes long), and write docs/modes.md
-	$(PY) benchmarks/throughput.py --rounds 12 --steps 200 --json docs/measured/throughput.json
+	$(PY) benchmarks/throughput.py --rounds 12 --steps 500 --json docs/measured/throughput.json
 	$(PY) benchmarks/memory_tasks.py --json docs/measured/memory_tasks.json
 	$(PY) docs/make_modes.py
 	$(PY) benchmarks/throughput.py --blocks

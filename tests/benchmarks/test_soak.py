@@ -69,12 +69,12 @@ def test_a_live_signal_is_learned_afterwards_as_by_a_fresh_model(name, case, ste
 @pytest.mark.slow
 @pytest.mark.parametrize("case", soak.CASES)
 def test_trees_survive(case):
-    seen = report(TREES, case, 20_000)
+    seen = report(TREES, case, 30_000)
     assert seen.finite
     assert seen.within_guard
     assert seen.smallest_eigenvalue > 0.0
     assert seen.n_resets == 0
-    # the window is full by then, but no two ensembles have as many nodes
+    # the window of 8000 rows is full in both looks, but no two ensembles have as many nodes
     assert seen.growth < 10.0
     assert seen.ratio <= 1.1
 

@@ -428,6 +428,9 @@ cdef class Regression(Walker):
         if not other.holds and not other._take() or not self.holds and not self._take():
             return False
         mine, theirs = self.encoder, other.encoder
+        # detectors are objects of the user, and part of the task
+        if self.detector is not None or other.detector is not None:
+            return False
         if other.foreign or mine.names != theirs.names or mine.n_evicted != theirs.n_evicted:
             return False
         if not walk_copy(&self.walk, &other.walk):

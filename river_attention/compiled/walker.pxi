@@ -60,6 +60,11 @@ cdef class Walker:
         return self.holds
 
     @property
+    def is_alone(self):
+        """Whether the state is here, and no code in Python has a part in a step."""
+        return self.holds and not self.foreign
+
+    @property
     def is_busy(self):
         """Whether it is in use, while other threads run."""
         return self.busy

@@ -44,7 +44,7 @@ class Twinned:
         self.__dict__.update(state)
         self._keep(self._plain)
 
-    def become(self, other: Twinned) -> None:
-        """Know what another one that was made with the same parameters knows."""
+    def _become(self, other: Twinned) -> None:
+        """Go on with a copy of the task of another one that was made with the same parameters."""
         if self._twin is None or other._twin is None or not self._twin.become(other._twin):
             self._keep(copy.deepcopy(other._whole()))

@@ -16,11 +16,10 @@ from ..core import Target
 from ..core.ahead import ErrorsAhead, Origins, changes_ahead, experts_ahead
 from ..encoding import check_categorical
 from ..files import Saved
-from ..layers.window import Ring
 from ..modes import Mode
 from ..readout.intervals import ErrorQuantiles, Levels, check_levels
 from ..state import Stateful, Writer
-from ._behind import Behind
+from ._behind import Behind, Due
 from ._stream import normal, resolve_seed
 from .regressor import StreamingAttentionRegressor
 
@@ -189,9 +188,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         drawn = resolve_seed(seed)
         self.regressor_ = self._build(drawn)
         origins = Origins(math.ceil(self.horizon / _PREDICTIONS_PER_STEP))
-        self._behind = Behind(self._build(drawn), self.horizon, origins)
-        # targets, as far back as any expert looks from where an origin is
-        self._past = Ring(max(window + 1, 2 * (self.season or 1)) + self.horizon, y=())
+        # targets are kept as far back as any expert looks from where an origin is
+        reach = max(window + 1, 2 * (self.season or 1)) + self.horizon
+        self._behind = Behind(self._build(drawn), self.horizon, reach, origins)
         self._known = ErrorsAhead(self.horizon, len(self._names()), origins.spacings)
 
     @classmethod
@@ -205,10 +204,6 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         self.regressor_ = io.child("regressor", self.regressor_)
         self._behind = io.child("", self._behind, self.regressor_)
         self._known = io.child("", self._known)
-        self._past = io.child("past", self._past)
-        n_steps, n = self._behind.n_steps, self._past.n
-        io.check(self._past.n_appended == n_steps, f"past: of {self._past.n_appended} targets")
-        io.check(n == min(n_steps, self._past.capacity), f"past has {n} targets")
 
     def _build(self, seed: int) -> StreamingAttentionRegressor:
         return StreamingAttentionRegressor(
@@ -238,7 +233,7 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
     @property
     def past_(self) -> Array:
         """The targets it still knows, the last one at the end: as many as any expert looks back."""
-        return self._past["y"].copy()
+        return self._behind.past["y"].copy()
 
     @property
     def behind_(self) -> StreamingAttentionRegressor | None:
@@ -281,12 +276,13 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
         features = self._clean(x)
         behind = self._behind
         origin = behind.begin(self.regressor_, self._known.size)
+        # what code of a user may refuse comes first: nothing has changed by then
+        behind.check(self.regressor_, features)
+        due = behind.due(origin, features, target)
+        if due is not None:
+            self._score(due)
         self.regressor_.learn_one(features, target)
-        self._past.append(y=target)
         behind.join(origin, features, target)
-        if behind.is_full:
-            self._score()
-            behind.move_on()
 
     def forecast(
         self,
@@ -352,10 +348,10 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _means(self, n_steps: int, features: list[dict[Any, float]]) -> list[float]:
         """The forecast for each step ahead."""
-        if not self._past.n:
+        if not self._behind.n_steps:
             return [0.0] * n_steps
         weights = self._known.shares[np.minimum(np.arange(n_steps), self.horizon - 1)]
-        experts = self._experts(self.regressor_, self._past["y"], features)
+        experts = self._experts(self.regressor_, self._behind.past["y"], features)
         means: list[float] = self._mix(self.regressor_, weights, experts).tolist()
         return means
 
@@ -370,9 +366,9 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
             Those of ``forecast``.
         """
         _, features = self._ahead(horizon, xs)
-        if not self._past.n:
+        if not self._behind.n_steps:
             return {}
-        experts = self._experts(self.regressor_, self._past["y"], features)
+        experts = self._experts(self.regressor_, self._behind.past["y"], features)
         return dict(zip(self._names(), experts.tolist(), strict=True))
 
     def _ahead(
@@ -395,32 +391,31 @@ class StreamingAttentionForecaster(Stateful, Saved, ConfigMixin, Forecaster):
 
     def _clean(self, x: Mapping[Any, Any] | None) -> dict[Any, float]:
         """The features that are known, checked; what is missing is absent."""
+        if x is None:
+            return {}
         # by way of what tells names only: asking for all features takes the state back from C
-        known = {} if x is None else self.regressor_._clean(x)
+        known = self.regressor_._names().encoder.clean(x)
         length = math.hypot(*known.values())  # NaN if one of them is
         if length == length:
             return known
         return {name: value for name, value in known.items() if value == value}
 
-    def _score(self) -> None:
-        """Let the experts forecast what waits, as seen from before, and move the shares.
+    def _score(self, due: Due) -> None:
+        """Let the experts forecast what waited, as seen from before, and move the shares.
 
         Errors count in units of what was expected of them at the origin.
         """
-        due = self._behind.due()
-        if due is None:
-            return
-        model, features, origin = due
-        past, sparse = self._past["y"], self._behind.origins.are_sparse(origin.at)
+        model, features, targets, origin = due
+        sparse = self._behind.origins.are_sparse(origin.at)
         if model._twin is not None and model._twin.score(
-            features, past, self.season or 0, self._known, origin.sizes, sparse
+            features, targets, self.season or 0, self._known, origin.sizes, sparse
         ):
             return
         scale = model._target.scale
         if scale == 0.0:
             return
-        truth = past[-self.horizon :]
-        experts = self._experts(model, past[: -self.horizon], features)
+        past, truth = targets[: -self.horizon], targets[-self.horizon :]
+        experts = self._experts(model, past, features)
         mixed = self._mix(model, self._known.shares, experts)
         self._known.learn(experts, mixed, truth, scale, origin.sizes, sparse)
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from river import drift
 
 from river_attention import StreamingAttentionRegressor, backend
 from river_attention.modes import GLA, NAMED
@@ -54,7 +55,7 @@ def test_it_goes_on_as_the_other_one(parameters, monkeypatch):
         with monkeypatch.context() as patch:
             if model._twin is not None:
                 patch.setattr(copy, "deepcopy", None)
-            other.become(model)
+            other._become(model)
         assert_same(copy.deepcopy(other), copy.deepcopy(model))
         one = learned(copy.deepcopy(model), some[100:])
         assert_same(learned(other, some[100:]), one)
@@ -67,7 +68,7 @@ def test_an_old_model_becomes_a_young_one():
     learned(model, some[:20])
     # far from its beginning, and taken over by C only then
     learned(old, rows(450, seed=1)).get_state()
-    old.become(model)
+    old._become(model)
     assert_same(learned(old, some[20:]), learned(copy.deepcopy(model), some[20:]))
 
 
@@ -75,7 +76,7 @@ def test_what_it_learns_then_is_its_own():
     some = list(rows(120))
     model, other = (StreamingAttentionRegressor(window=20) for _ in range(2))
     learned(other, some[:10])
-    other.become(learned(model, some[:60]))
+    other._become(learned(model, some[:60]))
     before = copy.deepcopy(model).get_state()
     learned(other, some[60:])
     ours = model.get_state()
@@ -92,15 +93,24 @@ class Halving(GLA):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"mode": Halving(), "window": 9}, {"trees": 200, "window": 9}],
-    ids=["a user's mode", "trees"],
+    [
+        {"mode": Halving(), "window": 9},
+        {"trees": 200, "window": 9},
+        {"drift_detector": drift.PageHinkley(min_instances=5, threshold=1.0), "window": 9},
+    ],
+    ids=["a user's mode", "trees", "a detector"],
 )
 def test_what_c_cannot_copy_is_copied_all_the_same(parameters):
     some = list(rows(80))
     model = learned(StreamingAttentionRegressor(**parameters), some[:60])
     other = StreamingAttentionRegressor(**parameters)
-    other.become(model)
-    assert_same(learned(other, some[60:]), learned(copy.deepcopy(model), some[60:]))
+    other._become(model)
+    ours, theirs = learned(other, some[60:]), learned(copy.deepcopy(model), some[60:])
+    if "drift_detector" in parameters:
+        assert ours.n_drifts_ == theirs.n_drifts_ > 0
+        assert [ours.predict_one(x) for x, _ in some] == [theirs.predict_one(x) for x, _ in some]
+    else:
+        assert_same(ours, theirs)
 
 
 def test_names_that_came_since_come_along():
@@ -109,7 +119,7 @@ def test_names_that_came_since_come_along():
     learned(other, [({"a": x["a"]}, y) for x, y in some[:20]])
     learned(model, [(x | {f"new {t // 10}": 1.0}, y) for t, (x, y) in enumerate(some)])
     for _ in range(2):
-        other.become(model)
+        other._become(model)
         assert_same(copy.deepcopy(other), copy.deepcopy(model))
         learned(model, [(x | {"newest": 1.0}, y) for x, y in some[:5]])
 

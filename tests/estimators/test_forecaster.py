@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import datasets, evaluate, metrics, proba
 
-from river_attention import StreamingAttentionForecaster, StreamingAttentionRegressor
+from river_attention import StreamingAttentionForecaster
 from river_attention.core.ahead import Origins
+from river_attention.layers.window import Ring
+from river_attention.modes import GLA
 from river_attention.readout.shares import reweighted
 from river_attention.state import StateError
 
@@ -335,18 +337,72 @@ def test_a_file_holds_what_errors_are_expected_to_the_last_bit(params):
         assert loaded._known.size.tobytes() == model._known.size.tobytes()
 
 
-def test_an_origin_does_not_begin_with_a_row_that_fails(few_at_first, monkeypatch):
-    rows = noisy(80)
-    at = next(at for at in range(55, 80) if at in Origins())
-    model = learned(StreamingAttentionForecaster(horizon=9, **SMALL), rows[:at])
-    before = pickle.dumps(model)
+class Failing(GLA):
+    """A mode of a user that fails after so many steps; None for never."""
+
+    left = None
+
+    def step(self, *arguments):
+        if Failing.left is not None:
+            Failing.left -= 1
+            if Failing.left < 0:
+                raise MemoryError("of a user")
+        return super().step(*arguments)
+
+
+@pytest.mark.parametrize("n_rows", [12, 29, 34, 50])
+def test_code_of_a_user_that_fails_leaves_the_model_as_it_was(few_at_first, monkeypatch, n_rows):
+    rows, params = noisy(80), {"horizon": 3, "window": 8, "memory": 0, "long_lags": 0}
+    model = learned(StreamingAttentionForecaster(mode=Failing(), **params), rows[:n_rows])
+    expected = learned(StreamingAttentionForecaster(mode=Failing(), **params), rows).get_state()
+    failed, left = 0, 0
+    for x, y in rows[n_rows:]:
+        before = pickle.dumps(model)
+        for left in range(40):
+            monkeypatch.setattr(Failing, "left", left)
+            try:
+                model.learn_one(y, x)
+            except MemoryError:
+                monkeypatch.setattr(Failing, "left", None)
+                assert pickle.dumps(model) == before
+                failed += 1
+            else:
+                break
+    monkeypatch.setattr(Failing, "left", None)
+    assert failed >= 80 - n_rows
+    state = model.get_state()
+    assert all(np.array_equal(state[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("what", ["past", "follower", "regressor"])
+@pytest.mark.parametrize("n_rows", [20, 60])
+def test_after_an_interrupt_it_goes_on(few_at_first, monkeypatch, n_rows, what):
+    rows = noisy(200)
+    model = learned(StreamingAttentionForecaster(horizon=7, **SMALL), rows[:n_rows])
+    interrupted = {
+        "past": (Ring, "append"),
+        "follower": (model._behind._now.follower, "learn_one"),
+        "regressor": (model.regressor_, "learn_one"),
+    }[what]
+    if interrupted[0] is None:
+        pytest.skip("none follows any more")
+    real = getattr(*interrupted)
+
+    def interrupt(*arguments, **options):
+        real(*arguments, **options)
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(StreamingAttentionRegressor, "learn_one", None)
-        with pytest.raises(TypeError):
-            model.learn_one(rows[at][1], rows[at][0])
-    assert pickle.dumps(model) == before
-    other = learned(StreamingAttentionForecaster(horizon=9, **SMALL), rows)
-    assert learned(model, rows[at:]).forecast(9) == other.forecast(9)
+        patch.setattr(*interrupted, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model.learn_one(rows[n_rows][1], rows[n_rows][0])
+    for x, y in rows[n_rows + 1 :]:
+        StreamingAttentionForecaster(horizon=7, **SMALL).set_state(model.get_state())
+        n_scored = model.n_scored_
+        model.learn_one(y, x)
+        assert len(model._behind._now.rows) < 7
+    assert model.n_scored_ > n_scored - 1 > n_rows // 8
+    assert np.isfinite(model.forecast(9)).all()
 
 
 def test_shares_are_uniform_until_a_forecast_met_its_target():

@@ -322,6 +322,11 @@ class Encoder(Stateful):
     def __len__(self) -> int:
         return len(self.names)
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_seeds", None)
+        return state
+
     def transfer(self, io: Writer, *_: Any) -> None:
         self.names = io.names("names", self.names)
         ages = io.integers("ages", self._ages().tolist())

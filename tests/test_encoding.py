@@ -8,6 +8,7 @@ import enum
 import itertools
 import math
 import os
+import pickle
 import subprocess
 import sys
 from decimal import Decimal
@@ -438,3 +439,11 @@ def test_a_column_that_was_given_away_signs_with_its_new_name():
     encoder.enter(encoder.encode({"c": 1.0, "b": 2.0}))
     assert encoder.n_evicted == 1
     assert (signature(encoder, {"b": 3.0}), signature(encoder, {"c": 3.0})) == before
+
+
+def test_what_signs_names_is_no_part_of_what_is_pickled():
+    encoder = Encoder()
+    encoder.enter(encoder.encode({"a": 1.0}))
+    before = pickle.dumps(encoder)
+    signature(encoder, {"a": 1.0})
+    assert pickle.dumps(encoder) == before

@@ -83,6 +83,11 @@ class PendingSteps(Stateful):
             self._take(next(iter(self._steps)))
             self.n_dropped += 1
 
+    def first(self, key: Hashable) -> Any:
+        """The oldest step that waits under a key; None if there is none."""
+        waiting = self._by_key.get(key)
+        return None if waiting is None else self._steps[waiting[0]][1]
+
     def pop(self, key: Hashable) -> Any:
         """Take the oldest step that waits under a key; None if there is none."""
         waiting = self._by_key.get(key)

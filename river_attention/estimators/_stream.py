@@ -285,6 +285,7 @@ class LabelledStream(Stream, Blocks):
         answer = read(step.evidence)
         if self.advance_on == "predict":
             waits_under = self._key(key, lambda: self._sign(step.transition.encoded))
+            self._pending.first(waits_under)  # raises where a key cannot be compared
             self._commit(step)
             self._pending.add(waits_under, step.evidence)
         return answer
@@ -302,7 +303,8 @@ class LabelledStream(Stream, Blocks):
 
     def _see_compiled(self, key: Hashable | None) -> None:
         """Let time advance by the step that the twin has just answered for; its evidence waits."""
-        hash(key)
+        if key is not None:
+            self._pending.first(("key", key))  # raises where it is no key, or cannot be compared
         signature, buffer = self._twin.see(key is None)
         waits_under = ("x", signature) if key is None else ("key", key)
         self._pending.add(waits_under, self._evidence(buffer))
@@ -315,29 +317,35 @@ class LabelledStream(Stream, Blocks):
             self.task_.train(step.evidence, y, w)
             self._commit(step)
         else:
-            evidence = self._find(x, key)
-            if self._twin is not None and self._twin.train(evidence.buffer, y, w):
+            evidence, waited_under = self._find(x, key)
+            trained = self._twin is not None and self._twin.train(evidence.buffer, y, w)
+            if not trained:
+                self.task_.train(evidence, y, w)
+            # a detector of the user may have failed: only now it waits no longer
+            if waited_under is None:
+                self.n_unmatched_ += 1
+            else:
+                self._pending.pop(waited_under)
+            if trained:
                 return
-            self.task_.train(evidence, y, w)
             self._memo = None
         self.task_.join(y)
 
-    def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> Evidence:
-        """What waits for the label of x; if nothing does, what x would be now."""
+    def _find(self, x: Mapping[Any, Any], key: Hashable | None) -> tuple[Evidence, Hashable | None]:
+        """What waits for the label of x, and under what; if nothing does, what x would be now."""
         # what a task adds to x is no part of what x means
         given = self._given(x)
         signature = None if self._twin is None else self._twin.signature(given)
         if signature is None:
             signature = self._sign(self._names().encoder.encode(given))
         waits_under = self._key(key, lambda: signature)
-        evidence: Evidence | None = self._pending.pop(waits_under)
+        evidence: Evidence | None = self._pending.first(waits_under)
         if evidence is not None:
             self._names().refresh(evidence)
-            return evidence
+            return evidence, waits_under
         seen = None if self._twin is None else self._twin.look(x)
         evidence = self._step(x).evidence if seen is None else self._evidence(seen)
-        self.n_unmatched_ += 1
-        return evidence
+        return evidence, None
 
     def _evidence(self, buffer: NDArray[np.float64]) -> Evidence:
         """What the twin saw, as an evidence of now."""

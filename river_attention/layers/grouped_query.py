@@ -355,7 +355,7 @@ class GroupedQueryAttention(Cached):
         z = X @ self._fused.T
         if self._fused_bias is not None:
             z += self._fused_bias
-        z = z.reshape(n_steps, -1, d)
+        z = z.reshape(n_steps, z.shape[1] // d, d)
         source = state if self._n_k else self._lent(shared).state
         start = 0 if source is None else source.n_appended
         positions = start + np.arange(n_steps, dtype=np.float64)

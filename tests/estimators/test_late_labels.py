@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from river import evaluate, metrics
+from river import drift, evaluate, metrics
 
 from river_attention import StreamingAttentionRegressor
 from river_attention.core.pending import PendingSteps
@@ -311,3 +311,68 @@ def test_with_late_labels_it_predicts_better_than_a_model_that_waits_for_them():
         predictions = run(make(advance_on=advance_on), stream, 12)
         errors[advance_on] = np.abs(np.array(predictions) - [y for _, y in stream])[500:].mean()
     assert errors["predict"] < 0.8 * errors["learn"]
+
+
+class Touchy:
+    """A key that collides with others, and does not let itself be compared."""
+
+    def __init__(self, raises=False):
+        self.raises = raises
+
+    def __hash__(self):
+        return 7
+
+    def __eq__(self, other):
+        if self.raises or getattr(other, "raises", False):
+            raise ArithmeticError("not to be compared")
+        return self is other
+
+
+@pytest.mark.parametrize("backend", ["compiled", "numpy"])
+def test_a_key_that_cannot_be_compared_leaves_the_model_as_it_was(backend, request):
+    if backend == "numpy":
+        request.getfixturevalue("numpy_only")
+    model = make()
+    run(model, rows(20), 2)
+    model.predict_one({"a": 1.0, "b": 2.0}, key=Touchy())
+    before = model.state_.copy(), model.n_pending_
+    with pytest.raises(ArithmeticError):
+        model.predict_one({"a": 1.0, "b": 3.0}, key=Touchy(raises=True))
+    assert np.array_equal(model.state_, before[0])
+    assert model.n_pending_ == before[1]
+
+
+class Failing(drift.PageHinkley):
+    """A detector that fails when it is told to."""
+
+    fails = False
+
+    def update(self, x):
+        if Failing.fails:
+            raise ArithmeticError("of a user")
+        return super().update(x)
+
+
+@pytest.mark.parametrize("backend", ["compiled", "numpy"])
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_detector_that_fails_leaves_the_step_waiting(backend, key, request, monkeypatch):
+    if backend == "numpy":
+        request.getfixturevalue("numpy_only")
+    models = [make(drift_detector=Failing()) for _ in range(2)]
+    stream = list(rows(30))
+    for model in models:
+        run(model, stream[:20], 2)
+        for x, _ in stream[20:]:
+            model.predict_one(x, key=key)
+    failing, other = models
+    for x, y in stream[20:]:
+        n_pending = failing.n_pending_
+        monkeypatch.setattr(Failing, "fails", True)
+        with pytest.raises(ArithmeticError):
+            failing.learn_one(x, y, key=key)
+        monkeypatch.setattr(Failing, "fails", False)
+        assert failing.n_pending_ == n_pending
+        for model in models:
+            model.learn_one(x, y, key=key)
+    assert failing.n_unmatched_ == other.n_unmatched_ == 0
+    assert failing.predict_one({"a": 1.0}) == other.predict_one({"a": 1.0})

@@ -464,3 +464,14 @@ def test_what_latents_have_not_is_refused(more):
     layer = GroupedQueryAttention(6, 2, head_dim=4, **{"position": None, "bias": False} | more)
     with pytest.raises(ValueError, match=next(iter(more))):
         mla_from_gqa(layer, 2)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_empty_sequence_changes_nothing(name):
+    layer = LAYERS[name]()
+    X = np.random.default_rng(0).normal(size=(3, layer.d_in))
+    before, state = layer.forward(X, layer.init_state())
+    reads, final = layer.forward(X[:0], layer.branch(state))
+    assert reads.shape == (0, before.shape[1])
+    ours, theirs = (layer.forward(X, layer.branch(each))[0] for each in (final, state))
+    np.testing.assert_array_equal(ours, theirs)

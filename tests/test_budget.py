@@ -237,7 +237,7 @@ def test_what_waits_forgets_the_names_that_went_meanwhile(kind, label, fingerpri
     for i in range(5):
         model.learn_one({"c": float(i), "d": float(i * i)}, label(model, 1.0), key=i)
     assert set(model.features_.encoder.names) >= {"c", "d"}
-    evidence = model._find({"a": 2.0, "b": 1.0}, "late")
+    evidence, _ = model._find({"a": 2.0, "b": 1.0}, "late")
     layout = evidence.layout
     for part in ("inputs", "full", "skip", "situation", "long"):
         rows = evidence[part].reshape(layout.n_rows(part), -1)

@@ -13,7 +13,7 @@ cores to itself now and then: the best round counts, of rates as well as of rati
 Every attention mode runs with 4 heads of d_key 4 and d_value 4, six lags and one RLS, without
 memory bank and retrieval; the fast settings are "gla" without lags.
 
-    python benchmarks/throughput.py [--rounds 40] [--steps 500] [--features 10] [--profile]
+    python benchmarks/throughput.py [--rounds 12] [--steps 500] [--features 10] [--profile]
                                     [--blocks] [--json FILE]
 """
 
@@ -341,7 +341,7 @@ def profile(steps: int, n_features: int) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark with command-line arguments `argv`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=40, help="turns of each model")
+    parser.add_argument("--rounds", type=int, default=12, help="turns of each model")
     parser.add_argument("--steps", type=int, default=500, help="steps in a turn")
     parser.add_argument("--features", type=int, default=10, help="features in a row")
     parser.add_argument("--profile", action="store_true", help="profile the default model instead")

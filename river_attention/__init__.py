@@ -2,7 +2,6 @@
 
 from . import backend
 from .backend import show_versions
-from .encoding import calendar_features
 from .estimators import (
     AttentionTransformer,
     LatentAttention,
@@ -34,6 +33,7 @@ from .spiking import (
     SpikingAttentionTransformer,
 )
 from .state import StateError
+from .values import calendar_features
 
 __version__ = "0.1.0"
 

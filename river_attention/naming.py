@@ -115,21 +115,19 @@ def generator(seed: int, *labels: str) -> np.random.Generator:
     ... ).integers(1000)
     np.True_
     """
-    text = "\x1f".join([str(seed), *labels])
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = _digest("\x1f".join([str(seed), *labels]))
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 @functools.lru_cache(maxsize=4096)
-def _digest(text: str) -> tuple[int, int]:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def name_seeds(names: Iterable[Hashable]) -> NDArray[np.uint64]:
     """Two numbers for the canonical name of each [n, 2], never 0, the same in every process."""
-    digests = [_digest(canonical_name(name)) for name in names]
-    return np.array(digests, np.uint64).reshape(-1, 2) | np.uint64(1)
+    digests = b"".join(_digest(canonical_name(name)) for name in names)
+    return np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2) | np.uint64(1)
 
 
 def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from river_attention import calendar_features
-from river_attention.encoding import Encoder, clean
+from river_attention.encoding import Encoder
 from river_attention.naming import canonical_name, generator
+from river_attention.values import clean
 
 # --- the same in every process
 

@@ -13,8 +13,8 @@ from .. import (
     StreamingAttentionRegressor,
 )
 from .._baselines import baseline_classifiers, baseline_models
-from ..encoding import calendar_features
 from ..keyed import KeyedModel
+from ..values import calendar_features
 from .columns import Columns
 from .errors import InputError, reason
 

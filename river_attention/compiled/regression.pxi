@@ -392,14 +392,14 @@ cdef class Regression(Walker):
         s.retrieval.distance, s.retrieval.next = own.retrieval.distance, own.retrieval.next
         s.retrieval.scores[0] = own.retrieval.scores[0]
         s.retrieval.scores[1] = own.retrieval.scores[1]
-        move(s.target.lags, old.target.lags, s.target.n_lags)
-        move(s.target.raw_lags, old.target.raw_lags, s.target.n_lags)
-        move(s.heads.state, old.heads.state, s.heads.size)
-        move(s.bank.state, old.bank.state, 2 * s.bank.stride)
-        move(s.before, old.before, s.n_shown)
+        copy_numbers(s.target.lags, old.target.lags, s.target.n_lags)
+        copy_numbers(s.target.raw_lags, old.target.raw_lags, s.target.n_lags)
+        copy_numbers(s.heads.state, old.heads.state, s.heads.size)
+        copy_numbers(s.bank.state, old.bank.state, 2 * s.bank.stride)
+        copy_numbers(s.before, old.before, s.n_shown)
         if s.boosted.part >= 0:
-            move(s.boosted.before, old.boosted.before, s.n_inputs)
-        move(s.retrieval.distance, old.retrieval.distance, s.retrieval.window)
+            copy_numbers(s.boosted.before, old.boosted.before, s.n_inputs)
+        copy_numbers(s.retrieval.distance, old.retrieval.distance, s.retrieval.window)
 
     def branch(self):
         """A twin to look ahead with, on a memory and a target of its own; None: ask NumPy.
@@ -438,6 +438,7 @@ cdef class Regression(Walker):
         self.clock[:] = other.clock
         self.seen_at[:] = other.seen_at
         self.once[:] = other.once
+        mine._since[:] = theirs._since
         self.dirty, self.remembers = True, False
         self.changes += 1
         return True
@@ -497,7 +498,7 @@ cdef class Regression(Walker):
             self._make_room(n, season)
         for h, x in enumerate(xs):
             self._encode(x)
-            move(s.rows + h * s.n_inputs, self.seen, s.n_inputs)
+            copy_numbers(s.rows + h * s.n_inputs, self.seen, s.n_inputs)
             s.complete[h] = self.complete
         s.past, s.n_past = &past[0], past.shape[0]
         self._branch_off(&self.future)

@@ -27,12 +27,6 @@ cdef class Arena:
             free(<void *><uintptr_t>block)
 
 
-cdef inline void move(double *out, const double *values, size_t n) noexcept nogil:
-    """Copy n numbers; there may be no room for none."""
-    if n:
-        memcpy(out, values, n * sizeof(double))
-
-
 cdef int read(object array, double *out, Py_ssize_t n) except -1:
     """Copy n numbers of an array."""
     cdef const double[::1] view = array if array.ndim == 1 else array.reshape(-1)

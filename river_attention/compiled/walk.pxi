@@ -282,6 +282,7 @@ cdef extern from "src/walk.h" nogil:
     const char *instructions()
 
 cdef extern from "src/copy.h" nogil:
+    void copy_numbers(double *to, const double *other, size_t n)
     int walk_copy(Walk *to, const Walk *other)
 
 cdef extern from "src/signature.h" nogil:

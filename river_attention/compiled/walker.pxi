@@ -380,19 +380,15 @@ cdef class Walker:
         """What the row that was encoded last is known by; its values."""
         cdef unsigned char signature[16]
         cdef const int64_t[::1] columns
+        cdef const int64_t *which = NULL
+        cdef int64_t n = self.walk.n_inputs
         if self.seeds is None:
             self.seeds = self.encoder.seeds()
-        if self.named is None:
-            if self.walk.n_inputs:
-                sign_row(values, &self.seeds[0, 0], NULL, self.walk.n_inputs, signature)
-            else:
-                sign_row(values, NULL, NULL, 0, signature)
-        else:
+        if self.named is not None:
             columns = np.ascontiguousarray(self.named, np.int64)
-            if columns.shape[0]:
-                sign_row(values, &self.seeds[0, 0], &columns[0], columns.shape[0], signature)
-            else:
-                sign_row(values, NULL, NULL, 0, signature)
+            n = columns.shape[0]
+            which = &columns[0] if n else NULL
+        sign_row(values, &self.seeds[0, 0] if n else NULL, which, n, signature)
         return signature[:16]
 
     def signature(self, x):

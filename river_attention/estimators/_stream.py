@@ -173,6 +173,11 @@ class Stream(Twinned, Stateful, Saved, ConfigMixin):
             self._keep(features)
 
 
+def _waits_under(key: Hashable | None, signature: bytes | None) -> Hashable:
+    """What a step waits under: the key that was given, else what x means."""
+    return ("x", signature) if key is None else ("key", key)
+
+
 class OneLabel:
     """Part of streams with one label: where they look back to, and when it drifted."""
 
@@ -284,18 +289,12 @@ class LabelledStream(Stream, Blocks):
         step = self._step(x)
         answer = read(step.evidence)
         if self.advance_on == "predict":
-            waits_under = self._key(key, lambda: self._sign(step.transition.encoded))
+            signature = self._sign(step.transition.encoded) if key is None else None
+            waits_under = _waits_under(key, signature)
             self._pending.first(waits_under)  # raises where a key cannot be compared
             self._commit(step)
             self._pending.add(waits_under, step.evidence)
         return answer
-
-    def _key(self, key: Hashable | None, sign: Callable[[], bytes]) -> Hashable:
-        """What a step waits under: the key that was given, else what x means."""
-        if key is None:
-            return ("x", sign())
-        hash(key)
-        return ("key", key)
 
     def _sign(self, encoded: Encoded) -> bytes:
         # columns and names are those of the task, whoever holds its state
@@ -306,8 +305,7 @@ class LabelledStream(Stream, Blocks):
         if key is not None:
             self._pending.first(("key", key))  # raises where it is no key, or cannot be compared
         signature, buffer = self._twin.see(key is None)
-        waits_under = ("x", signature) if key is None else ("key", key)
-        self._pending.add(waits_under, self._evidence(buffer))
+        self._pending.add(_waits_under(key, signature), self._evidence(buffer))
 
     def _learn(self, x: Mapping[Any, Any], y: Any, w: float, key: Hashable | None = None) -> None:
         if self.advance_on == "learn":
@@ -338,7 +336,7 @@ class LabelledStream(Stream, Blocks):
         signature = None if self._twin is None else self._twin.signature(given)
         if signature is None:
             signature = self._sign(self._names().encoder.encode(given))
-        waits_under = self._key(key, lambda: signature)
+        waits_under = _waits_under(key, signature)
         evidence: Evidence | None = self._pending.first(waits_under)
         if evidence is not None:
             self._names().refresh(evidence)

@@ -13,7 +13,7 @@ from .._validation import check_choice, check_int, check_number
 from ..core import Classification, MemoryFeatures
 from ..core.classification import CONTEXT, N_SLOTS, is_lag
 from ..core.drift import Detector
-from ..encoding import Encoded, check_categorical
+from ..encoding import Encoded
 from ..layers import ClassRetrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
@@ -26,6 +26,7 @@ from ..readout import (
 )
 from ..readout.boosted_classes import N_LABELS
 from ..readout.trees import ClassTrees
+from ..values import check_categorical
 from . import _frames
 from ._blocks import Names
 from ._debug import explain_classification

@@ -14,11 +14,11 @@ from .._validation import check_int, check_target
 from ..config import ConfigMixin
 from ..core import Target
 from ..core.ahead import ErrorsAhead, Origins, changes_ahead, experts_ahead
-from ..encoding import check_categorical
 from ..files import Saved
 from ..modes import Mode
 from ..readout.intervals import ErrorQuantiles, Levels, check_levels
 from ..state import Stateful, Writer
+from ..values import check_categorical
 from ._behind import Behind, Due
 from ._stream import normal, resolve_seed
 from .regressor import StreamingAttentionRegressor

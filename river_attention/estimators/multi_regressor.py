@@ -12,13 +12,14 @@ from river import base
 
 from .._validation import check_bool, check_choice, check_int, check_number
 from ..core import MultiRegression, SharedFeatures, build_memories
-from ..encoding import Encoded, check_categorical
+from ..encoding import Encoded
 from ..layers.retrieval import READS
 from ..layers.retrieval_of_several import RetrievalOfSeveral
 from ..modes import Mode
 from ..readout import check_factors
 from ..readout.regression import ETA, ETA_LATE
 from ..readout.several import MixtureOfSeveral, experts_of_several, single_of_several
+from ..values import check_categorical
 from . import _frames
 from ._stream import LabelledStream, resolve_seed
 

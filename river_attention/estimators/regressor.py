@@ -10,7 +10,6 @@ from river import base, proba
 from .._validation import check_bool, check_choice, check_int, check_number
 from ..core import Evidence, MemoryFeatures, Regression, Rollout, Target
 from ..core.regression import CONTEXT, EXPERTS_CONTEXT
-from ..encoding import check_categorical
 from ..layers import Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
@@ -25,6 +24,7 @@ from ..readout import (
 from ..readout.boosting import DIFFERENCES, N_HISTORY, N_LAGS
 from ..readout.intervals import Levels, check_levels
 from ..readout.regression import ETA, ETA_LATE
+from ..values import check_categorical
 from ._blocks import Numbers
 from ._debug import explain_regression
 from ._stream import LabelledStream, OneLabel, build_detector, normal, resolve_seed

@@ -12,10 +12,11 @@ from river import base
 from .._validation import check_number, check_target, check_weight
 from ..config import ConfigMixin
 from ..core.linear import LinearTask
-from ..encoding import Encoded, Encoder, check_categorical
+from ..encoding import Encoded, Encoder
 from ..files import Saved
 from ..readout import RecursiveLeastSquares
 from ..state import Stateful, Writer
+from ..values import check_categorical
 from ._blocks import Blocks, Numbers
 from ._twin import Twinned
 

@@ -28,13 +28,14 @@ from ..core import (
 from ..core.classification import CONTEXT as CLASS_CONTEXT
 from ..core.classification import N_SLOTS, check_label, is_lag
 from ..core.regression import CONTEXT
-from ..encoding import Encoded, check_categorical
+from ..encoding import Encoded
 from ..layers import ClassRetrieval, Retrieval
 from ..layers.retrieval import READS
 from ..modes import Mode
 from ..readout import ClassMixture, SingleReadout
 from ..readout.classes import class_experts
 from ..state import Writer
+from ..values import check_categorical
 from . import _frames
 from ._blocks import CheckedRows, Names
 from ._stream import Stream, resolve_seed

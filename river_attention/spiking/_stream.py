@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._validation import LIMIT, check_number
-from ..encoding import Encoded, as_date, to_number
+from ..encoding import Encoded
 from ..estimators._stream import Stream
 from ..layers import Memory, Retrieval
+from ..values import as_date, to_number
 from .firing import Firing
 from .population import Population
 

@@ -11,13 +11,14 @@ from river import base
 
 from .._validation import check_choice, check_int, check_number
 from ..config import ConfigMixin
-from ..encoding import Encoded, Encoder, check_categorical
+from ..encoding import Encoded, Encoder
 from ..estimators import _frames
 from ..estimators._stream import resolve_seed
 from ..files import Saved
 from ..moments import RunningMoments
 from ..naming import canonical_name
 from ..state import Stateful, Writer
+from ..values import check_categorical
 from .codes import CODES, Row
 
 Array = NDArray[np.float64]

@@ -7,11 +7,10 @@ import pickle
 
 import numpy as np
 import pytest
-from alike import assert_alike, on_numpy, pair
+from alike import Halving, assert_alike, on_numpy, pair
 
 from river_attention import StreamingAttentionForecaster, backend
 from river_attention.core.rollout import Rollout
-from river_attention.modes import GLA
 
 pytestmark = pytest.mark.skipif(backend._core is None, reason="the compiled core does not run")
 
@@ -22,14 +21,6 @@ SETTINGS = {
     "no retrieval": {"window": 0, "readout": "rls", "horizon": 30},
     "one step": {"horizon": 1, "window": 30, "long_lags": 0, "prior": "mean"},
 }
-
-
-class Halving(GLA):
-    """A mode of a user: no twin knows it."""
-
-    def token(self, *blocks):
-        decay, *rest = super().token(*blocks)
-        return 0.5 * decay, *rest
 
 
 @pytest.fixture(autouse=True)

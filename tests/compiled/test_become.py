@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from alike import Halving
 from river import drift
 
 from river_attention import StreamingAttentionRegressor, backend
-from river_attention.modes import GLA, NAMED
+from river_attention.modes import NAMED
 
 SETTINGS = [
     {},
@@ -81,14 +82,6 @@ def test_what_it_learns_then_is_its_own():
     learned(other, some[60:])
     ours = model.get_state()
     assert all(np.array_equal(ours[name], before[name]) for name in before)
-
-
-class Halving(GLA):
-    """A mode of a user: no twin knows it."""
-
-    def token(self, *blocks):
-        decay, *rest = super().token(*blocks)
-        return 0.5 * decay, *rest
 
 
 @pytest.mark.parametrize(

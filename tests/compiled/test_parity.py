@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from alike import assert_alike, on_numpy, pair, stream
+from alike import Halving, assert_alike, on_numpy, pair, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift
@@ -224,14 +224,6 @@ def test_a_pickle_of_one_continues_on_the_other(parameters):
     assert from_numpy._twin is not None
     assert from_compiled._twin is None
     assert largest_difference(from_numpy, from_compiled, rows[200:]) < 1e-12
-
-
-class Halving(GLA):
-    """A mode of a user: no twin knows it."""
-
-    def token(self, *blocks):
-        decay, *rest = super().token(*blocks)
-        return 0.5 * decay, *rest
 
 
 def test_a_mode_of_a_user_runs_inside():

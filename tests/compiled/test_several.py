@@ -9,11 +9,11 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from alike import assert_alike, on_numpy, pair
+from alike import Halving, assert_alike, on_numpy, pair
 
 from river_attention import StreamingAttentionMultiRegressor, backend
 from river_attention.core import MultiRegression
-from river_attention.modes import GLA, NAMED
+from river_attention.modes import NAMED
 
 pytestmark = pytest.mark.skipif(backend._core is None, reason="the compiled core does not run")
 
@@ -236,14 +236,6 @@ def test_a_block_is_the_loop_over_its_rows(readout):
     foreseen = block.predict_many(X[:20])
     assert foreseen.to_dict("records") == [loop.predict_one(x) for x in X[:20].to_dict("records")]
     assert block._twin.is_holding
-
-
-class Halving(GLA):
-    """A mode of a user: no twin knows it."""
-
-    def token(self, *blocks):
-        decay, *rest = super().token(*blocks)
-        return 0.5 * decay, *rest
 
 
 def test_a_mode_of_a_user_runs_inside():

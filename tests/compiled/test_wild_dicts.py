@@ -21,7 +21,7 @@ from river_attention import (
     StreamingAttentionRegressor,
     backend,
 )
-from river_attention.encoding import clean
+from river_attention.values import clean
 
 pytestmark = pytest.mark.skipif(backend._core is None, reason="the compiled core does not run")
 

@@ -10,6 +10,15 @@ import numpy as np
 import pytest
 
 from river_attention import backend
+from river_attention.modes import GLA
+
+
+class Halving(GLA):
+    """A mode of a user: no twin knows it."""
+
+    def token(self, *blocks: Any) -> Any:
+        decay, *rest = super().token(*blocks)
+        return 0.5 * decay, *rest
 
 
 def on_numpy(make: Callable[[], Any]) -> Any:

@@ -6,7 +6,7 @@
 
 #define ROW_LIMIT 1e150
 
-/* The n values of a row to out [n_inputs], as encoding.to_number makes them; NaN = missing. Value j
+/* The n values of a row to out [n_inputs], as values.to_number makes them; NaN = missing. Value j
  * belongs to column columns[j], to none where that is -1; n_known of them have one. Returns 1 if
  * nothing is missing, 0 if something is, and -1 if a value that is not missing has no column. */
 static int see_row(const double *row, const int *columns, int n, int n_known, int n_inputs,
